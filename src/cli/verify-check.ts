@@ -1,0 +1,208 @@
+/**
+ * Checks the entries of lockfiles against a log: each name and version is looked up once, and what
+ * the lockfile pins is compared with the proven record.
+ *
+ * An entry whose hash cannot be compared is never called equal. It is `verified` without a
+ * comparison only where the package manager itself keeps no hash that a registry knows (yarn
+ * berry) and takes the bytes from the registry; in all other lockfiles a missing hash is a finding
+ * (`unpinned`), because removing it is how a changed `resolved` would pass.
+ *
+ * @module
+ */
+import pLimit from 'p-limit'
+import { LogMisbehaviour, LogUnreachable, type FoundRecord } from '../log/client.ts'
+import { parseLeaf, type VersionLeaf } from '../log/leaf.ts'
+import type { LockfileEntry, LockfileFormat } from '../registries/lockfile-entry.ts'
+import { LogHttpError, type RegistryReader } from './log-http.ts'
+import type { Result, Status } from './verify-report.ts'
+
+/** Enough to hide the latency of a far server, few enough not to be a burden for it. */
+const LOOKUPS_AT_ONCE = 16
+/** Tarballs are large: more at once would only share the line. */
+const TARBALLS_AT_ONCE = 6
+/** So many failures with no answer between them: the server is gone. */
+const FAILURES_MAX = 32
+
+export type Checked = { lockfile: string; format: LockfileFormat; entry: LockfileEntry }
+
+export type CheckNeeds = {
+  lookup: (name: string, version: string) => Promise<FoundRecord>
+  /** Present when what cannot be compared is to be downloaded. */
+  hashTarball: RegistryReader['hashTarball'] | undefined
+  /** Where tarballs come from unless an entry says otherwise. */
+  url: string
+  isAllowed: (name: string, version: string) => boolean
+  /** Called once for each entry that is done. */
+  advance: () => void
+}
+
+type Answer =
+  | { outcome: 'found'; index: number; leaf: VersionLeaf }
+  | { outcome: 'missing' | 'refused' | 'failed'; reason: string }
+type Found = Extract<Answer, { outcome: 'found' }>
+
+/** Results in the order of the entries. Throws LogMisbehaviour as soon as the log is caught lying. */
+export async function checkEntries(
+  entries: readonly Checked[],
+  needs: CheckNeeds,
+): Promise<Result[]> {
+  const ask = askOnce(needs.lookup)
+  const tarballs = pLimit(TARBALLS_AT_ONCE)
+  try {
+    return await Promise.all(
+      entries.map(async checked => {
+        const { entry } = checked
+        const result =
+          entry.kind === 'not-registry'
+            ? makeResult(checked, 'not-checked', { reason: entry.reason ?? '' })
+            : await judge(checked, await ask(entry.name, entry.version), needs, tarballs)
+        needs.advance()
+        return result
+      }),
+    )
+  } finally {
+    // After a failure nothing more is asked.
+    ask.stop()
+    tarballs.clearQueue()
+  }
+}
+
+function askOnce(lookup: CheckNeeds['lookup']) {
+  const limit = pLimit(LOOKUPS_AT_ONCE)
+  const asked = new Map<string, Promise<Answer>>()
+  let failures = 0
+  const answerOf = async (name: string, version: string): Promise<Answer> => {
+    if (failures >= FAILURES_MAX) return { outcome: 'failed', reason: 'the registry is gone' }
+    const answer = await readAnswer(lookup, name, version)
+    failures = answer.outcome === 'failed' ? failures + 1 : 0
+    return answer
+  }
+  const ask = (name: string, version: string): Promise<Answer> => {
+    const identity = `${name}@${version}`
+    const answer = asked.get(identity) ?? limit(() => answerOf(name, version))
+    asked.set(identity, answer)
+    return answer
+  }
+  return Object.assign(ask, { stop: () => limit.clearQueue() })
+}
+
+async function readAnswer(
+  lookup: CheckNeeds['lookup'],
+  name: string,
+  version: string,
+): Promise<Answer> {
+  try {
+    const { index, leaf } = await lookup(name, version)
+    const record = parseLeaf(leaf)
+    if (record.kind !== 'version') throw new TypeError('the client answered another record')
+    return { outcome: 'found', index, leaf: record }
+  } catch (error) {
+    if (error instanceof LogUnreachable) {
+      return { outcome: 'failed', reason: describeUnreachable(error) }
+    }
+    if (!(error instanceof LogHttpError)) throw error
+    if (error.code === 'missing') {
+      return { outcome: 'missing', reason: error.message || 'its registry does not have it' }
+    }
+    const outcome = error.code === 'refused' ? 'refused' : 'failed'
+    return { outcome, reason: error.message }
+  }
+}
+
+async function judge(
+  checked: Checked,
+  answer: Answer,
+  needs: CheckNeeds,
+  tarballs: ReturnType<typeof pLimit>,
+): Promise<Result> {
+  const { entry, format } = checked
+  if (answer.outcome !== 'found') {
+    const allowed = answer.outcome !== 'failed' && needs.isAllowed(entry.name, entry.version)
+    return makeResult(checked, answer.outcome, { reason: answer.reason, allowed })
+  }
+  const known = knownFields(answer)
+  if (entry.kind === 'registry') {
+    const status = entry.integrity === answer.leaf.integrity ? 'verified' : 'different'
+    return makeResult(checked, status, { ...known, compared: true })
+  }
+  const isBerry = format === 'yarn-berry'
+  const hashTarball = needs.hashTarball
+  // Bytes that the registry serves say nothing of an entry that nothing binds to them.
+  if (hashTarball !== undefined && (isBerry || entry.sha1 !== undefined)) {
+    return tarballs(() => compareTarball(checked, answer, hashTarball))
+  }
+  const reason = entry.reason ?? ''
+  if (isBerry && (entry.archive === undefined || isSameOrigin(entry.archive, needs.url))) {
+    return makeResult(checked, 'verified', {
+      ...known,
+      reason: `in the log as record ${answer.index}; ${reason}`,
+    })
+  }
+  return makeResult(checked, 'unpinned', {
+    ...known,
+    reason: entry.archive === undefined ? reason : `yarn would take it from ${entry.archive}`,
+  })
+}
+
+async function compareTarball(
+  checked: Checked,
+  answer: Found,
+  hashTarball: RegistryReader['hashTarball'],
+): Promise<Result> {
+  const { entry } = checked
+  const known = knownFields(answer)
+  try {
+    const { sha512, sha1 } = await hashTarball(entry.name, entry.version, entry.archive)
+    const fields = { ...known, compared: true, fetchedIntegrity: sha512 }
+    if (sha512 !== answer.leaf.integrity) return makeResult(checked, 'different', fields)
+    if (entry.sha1 === undefined || entry.sha1 === sha1) {
+      return makeResult(checked, 'verified', fields)
+    }
+    const reason = `the lockfile's SHA-1 ${entry.sha1} is not that of the logged content, ${sha1}`
+    return makeResult(checked, 'different', { ...fields, reason })
+  } catch (error) {
+    if (!(error instanceof LogHttpError)) throw error
+    const reason = `the tarball cannot be had: ${error.message}`
+    return makeResult(checked, 'failed', { ...known, reason })
+  }
+}
+
+function knownFields({ index, leaf }: Found) {
+  return { index, namespace: leaf.namespace, logIntegrity: leaf.integrity }
+}
+
+function makeResult(checked: Checked, status: Status, fields: Partial<Result>): Result {
+  const { lockfile, entry } = checked
+  return {
+    lockfile,
+    line: entry.line,
+    key: entry.key,
+    name: entry.name,
+    version: entry.version,
+    status,
+    compared: false,
+    allowed: false,
+    lockfileIntegrity: entry.integrity,
+    fetchedIntegrity: null,
+    logIntegrity: null,
+    namespace: null,
+    index: null,
+    reason: '',
+    ...fields,
+  }
+}
+
+/** The sentence of an error and of what caused it. */
+export function describeUnreachable(error: LogUnreachable): string {
+  const { cause } = error
+  return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message
+}
+
+/** Whether this error is the log's own fault rather than the network's. */
+export function isMisbehaviour(error: unknown): error is LogMisbehaviour {
+  return error instanceof LogMisbehaviour
+}
+
+function isSameOrigin(url: string, other: string): boolean {
+  return URL.canParse(url) && new URL(url).origin === new URL(other).origin
+}

@@ -1,0 +1,88 @@
+/**
+ * Refusals and changes with their evidence, as `/-/why/<id>` shows them. The same incident again
+ * does not make a new row: it counts up, and keeps its first evidence.
+ * @module
+ */
+import { and, desc, eq, type InferSelectModel, sql } from 'drizzle-orm'
+import type { RegistryDb } from './registry-db.ts'
+import { incident } from './schema-registry.ts'
+
+export type IncidentRow = InferSelectModel<typeof incident>
+
+export type NewIncident = {
+  code: string
+  namespace: string
+  name: string
+  version: string
+  /** What makes it another incident when it differs: the integrity that was claimed, say. */
+  claim: string
+  /** One line for people. */
+  sentence: string
+  /** JSON text; self-contained, so that a stranger can check it. */
+  evidence: string
+}
+
+export type RecordedIncident = { id: string; count: number }
+
+/** 128 bits are more than enough for a name in a URL; nothing is decided by it. */
+const ID_HEX_DIGITS = 32
+
+export class Incidents {
+  readonly #db: RegistryDb
+
+  constructor(db: RegistryDb) {
+    this.#db = db
+  }
+
+  /** Keeps a new incident, or counts a known one up. */
+  record(found: NewIncident, now: string): RecordedIncident {
+    const { claim, ...row } = found
+    const id = incidentId(found, claim)
+    const [kept] = this.#db.orm
+      .insert(incident)
+      .values({ ...row, id, created: now, lastSeen: now, count: 1 })
+      .onConflictDoUpdate({
+        target: incident.id,
+        set: { lastSeen: now, count: sql`${incident.count} + 1` },
+      })
+      .returning({ id: incident.id, count: incident.count })
+      .all()
+    if (kept === undefined) throw new Error(`incident ${id} was not kept`)
+    return kept
+  }
+
+  get(id: string): IncidentRow | null {
+    return this.#db.orm.select().from(incident).where(eq(incident.id, id)).get() ?? null
+  }
+
+  /** Those of one version, newest first. */
+  ofVersion(namespace: string, name: string, version: string): IncidentRow[] {
+    const where = and(
+      eq(incident.namespace, namespace),
+      eq(incident.name, name),
+      eq(incident.version, version),
+    )
+    return this.#db.orm.select().from(incident).where(where).orderBy(desc(incident.lastSeen)).all()
+  }
+
+  /** The newest ones of all. */
+  latest(limit: number): IncidentRow[] {
+    return this.#db.orm
+      .select()
+      .from(incident)
+      .orderBy(desc(incident.lastSeen), desc(incident.id))
+      .limit(limit)
+      .all()
+  }
+}
+
+/** The id that `record` keeps an incident under: the same incident has the same id everywhere. */
+export function incidentId(
+  found: Pick<NewIncident, 'code' | 'namespace' | 'name' | 'version'>,
+  claim: string,
+): string {
+  // JSON: no two lists of strings look alike.
+  const identity = [found.code, found.namespace, found.name, found.version, claim]
+  const hash = new Bun.CryptoHasher('sha256').update(JSON.stringify(identity)).digest('hex')
+  return hash.slice(0, ID_HEX_DIGITS)
+}

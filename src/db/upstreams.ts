@@ -1,0 +1,107 @@
+/**
+ * The configured registries and mirrors, and the keys that each of them published: rows in, rows
+ * out, through drizzle's typed queries (nothing here is hot). The one rule that is kept here is the
+ * ratchet: `signsSince` can be set, never changed or taken back.
+ * @module
+ */
+import { and, asc, eq, isNull, type InferSelectModel } from 'drizzle-orm'
+import type { RegistryDb } from './registry-db.ts'
+import { upstream, upstreamKey } from './schema-registry.ts'
+
+export type UpstreamRow = InferSelectModel<typeof upstream>
+export type UpstreamKeyRow = InferSelectModel<typeof upstreamKey>
+export type KeyState = UpstreamKeyRow['state']
+
+/** What an operator may change; the name and the history stay. */
+export type UpstreamChange = Partial<
+  Pick<UpstreamRow, 'url' | 'mirrorOf' | 'names' | 'signatures' | 'tarballs'>
+>
+
+export class Upstreams {
+  readonly #db: RegistryDb
+
+  constructor(db: RegistryDb) {
+    this.#db = db
+  }
+
+  list(): UpstreamRow[] {
+    return this.#db.orm.select().from(upstream).orderBy(asc(upstream.name)).all()
+  }
+
+  get(name: string): UpstreamRow | null {
+    return this.#db.orm.select().from(upstream).where(eq(upstream.name, name)).get() ?? null
+  }
+
+  /** Adds a new one; throws when the name is taken. */
+  add(row: Omit<UpstreamRow, 'signsSince'>): void {
+    this.#db.orm
+      .insert(upstream)
+      .values({ ...row, signsSince: null })
+      .run()
+  }
+
+  /** False when there is no such upstream. */
+  change(name: string, change: UpstreamChange): boolean {
+    const { orm } = this.#db
+    if (Object.keys(change).length === 0) return this.get(name) !== null
+    const where = eq(upstream.name, name)
+    return orm.update(upstream).set(change).where(where).returning().all().length === 1
+  }
+
+  /** Removes it and its keys; what was logged through it stays. */
+  remove(name: string): boolean {
+    const { orm } = this.#db
+    return this.#db.transaction(() => {
+      orm.delete(upstreamKey).where(eq(upstreamKey.upstream, name)).run()
+      return orm.delete(upstream).where(eq(upstream.name, name)).returning().all().length === 1
+    })
+  }
+
+  /** The ratchet: from the first time on, this upstream is known to sign. True the first time. */
+  markSigns(name: string, now: string): boolean {
+    const where = and(eq(upstream.name, name), isNull(upstream.signsSince))
+    const changed = this.#db.orm.update(upstream).set({ signsSince: now }).where(where)
+    return changed.returning().all().length === 1
+  }
+
+  /** In the order they were first seen. */
+  keys(name: string): UpstreamKeyRow[] {
+    return this.#db.orm
+      .select()
+      .from(upstreamKey)
+      .where(eq(upstreamKey.upstream, name))
+      .orderBy(asc(upstreamKey.firstSeen), asc(upstreamKey.keyid))
+      .all()
+  }
+
+  allKeys(): UpstreamKeyRow[] {
+    return this.#db.orm
+      .select()
+      .from(upstreamKey)
+      .orderBy(asc(upstreamKey.upstream), asc(upstreamKey.firstSeen), asc(upstreamKey.keyid))
+      .all()
+  }
+
+  /** Adds a key; throws when this upstream already has one of that keyid. */
+  addKey(row: UpstreamKeyRow): void {
+    this.#db.orm.insert(upstreamKey).values(row).run()
+  }
+
+  setKeyState(name: string, keyid: string, state: KeyState): boolean {
+    return this.#changeKey(name, keyid, { state })
+  }
+
+  setKeyLeaf(name: string, keyid: string, leafIdx: number): boolean {
+    return this.#changeKey(name, keyid, { leafIdx })
+  }
+
+  setKeyExpiry(name: string, keyid: string, expires: string, json: string): boolean {
+    return this.#changeKey(name, keyid, { expires, json })
+  }
+
+  #changeKey(name: string, keyid: string, change: Partial<UpstreamKeyRow>): boolean {
+    const where = and(eq(upstreamKey.upstream, name), eq(upstreamKey.keyid, keyid))
+    const changed = this.#db.orm.update(upstreamKey).set(change).where(where)
+    return changed.returning().all().length === 1
+  }
+}

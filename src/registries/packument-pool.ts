@@ -1,0 +1,205 @@
+/**
+ * The few Workers that read and write packuments (`packument-worker.ts`).
+ *
+ * Bytes move to the Worker and back without a copy: whoever calls gives its ArrayBuffer away and
+ * gets it back with the result (after an error it is gone). Workers start when there is work, one
+ * job each, and end when idle, or at once after a large document: a thread's heap goes back to the
+ * system only with the thread. A Worker that crashes or hangs fails its own job alone. Results are
+ * not judged here, and nothing is remembered.
+ *
+ * @module
+ */
+import { RegistryError, unpackError } from './errors.ts'
+import type { InspectInput, Inspection } from './inspect.ts'
+import type { Job, Reply, Result } from './packument-jobs.ts'
+import type { RenderPlan, Variant } from './render.ts'
+import type { Rendered } from './render-output.ts'
+
+/** Two documents at once use two cores; more would only cost memory. */
+const WORKERS_MAX = 2
+/** A busy minute keeps its Workers warm, a quiet one gives 20 MB each back. */
+const IDLE_MS = 20_000
+/** After a document of this size the Worker's heap is larger than all that is worth keeping. */
+const LARGE_BYTES = 32 * 1024 * 1024
+/** Ten times what 100 MB with 20,000 signatures take on a slow machine. */
+const JOB_TIMEOUT_MS = 120_000
+/** Every waiting job may hold a document; beyond this the answer is "busy". */
+const QUEUE_MAX = 1_000
+const RETRY_AFTER_SECONDS = 5
+
+/** @property url the Worker's module, for tests of its faults */
+export type PoolSettings = {
+  workersMax?: number
+  idleMs?: number
+  jobTimeoutMs?: number
+  url?: string
+}
+
+type Pending = {
+  job: Job
+  resolve: (reply: { bytes: ArrayBuffer; result: Result }) => void
+  reject: (error: Error) => void
+}
+type Slot = {
+  worker: Worker
+  pending: Pending | null
+  timer: ReturnType<typeof setTimeout> | undefined
+}
+
+export class PackumentPool implements AsyncDisposable {
+  readonly #slots = new Set<Slot>()
+  readonly #queue: Pending[] = []
+  readonly #settings: Required<PoolSettings>
+  #closed = false
+
+  constructor(settings: PoolSettings = {}) {
+    this.#settings = {
+      workersMax: WORKERS_MAX,
+      idleMs: IDLE_MS,
+      jobTimeoutMs: JOB_TIMEOUT_MS,
+      url: new URL('./packument-worker.ts', import.meta.url).href,
+      ...settings,
+    }
+  }
+
+  /** Every version of a packument with its verdict. */
+  async inspect(
+    bytes: ArrayBuffer,
+    input: InspectInput,
+  ): Promise<{ bytes: ArrayBuffer; inspection: Inspection }> {
+    const done = await this.#run({ kind: 'inspect', bytes, input })
+    if (done.result.kind !== 'inspect') throw wrongResult(done.result)
+    return { bytes: done.bytes, inspection: done.result.inspection }
+  }
+
+  /** A whole packument for clients. */
+  async render(
+    bytes: ArrayBuffer,
+    plan: RenderPlan,
+    variant: Variant,
+  ): Promise<{ bytes: ArrayBuffer; rendered: Rendered }> {
+    const done = await this.#run({ kind: 'render', bytes, plan, variant })
+    if (done.result.kind !== 'render') throw wrongResult(done.result)
+    return { bytes: done.bytes, rendered: done.result.rendered }
+  }
+
+  /** One manifest. @param selector a version, or a dist-tag as the packument renders it */
+  async manifest(
+    bytes: ArrayBuffer,
+    plan: RenderPlan,
+    tarballs: Variant['tarballs'],
+    selector: string,
+  ): Promise<{ bytes: ArrayBuffer; manifest: Uint8Array | null }> {
+    const done = await this.#run({ kind: 'manifest', bytes, plan, tarballs, selector })
+    if (done.result.kind !== 'manifest') throw wrongResult(done.result)
+    return { bytes: done.bytes, manifest: done.result.manifest }
+  }
+
+  /** zstd. */
+  async pack(bytes: ArrayBuffer): Promise<{ bytes: ArrayBuffer; packed: Uint8Array }> {
+    const done = await this.#run({ kind: 'pack', bytes })
+    if (done.result.kind !== 'pack') throw wrongResult(done.result)
+    return { bytes: done.bytes, packed: done.result.packed }
+  }
+
+  /** The inverse of `pack`; the packed bytes stay the caller's. */
+  async unpack(packed: Uint8Array): Promise<ArrayBuffer> {
+    const copy = new Uint8Array(packed)
+    const done = await this.#run({ kind: 'unpack', bytes: copy.buffer })
+    if (done.result.kind !== 'unpack') throw wrongResult(done.result)
+    return done.bytes
+  }
+
+  /** Ends all Workers; jobs under way or waiting fail as `busy`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    const waiting = this.#queue.splice(0)
+    for (const slot of this.#slots) {
+      if (slot.pending !== null) waiting.push(slot.pending)
+      this.#end(slot)
+    }
+    for (const pending of waiting) pending.reject(busy('the server is stopping'))
+    await Promise.resolve()
+  }
+
+  #run(job: Job): Promise<{ bytes: ArrayBuffer; result: Result }> {
+    if (this.#closed) return Promise.reject(busy('the server is stopping'))
+    if (this.#queue.length >= QUEUE_MAX) {
+      return Promise.reject(busy(`${QUEUE_MAX} documents are waiting already`))
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ job, resolve, reject })
+      this.#next()
+    })
+  }
+
+  #next(): void {
+    const slot = [...this.#slots].find(({ pending }) => pending === null)
+    if (slot === undefined && this.#slots.size >= this.#settings.workersMax) return
+    const pending = this.#queue.shift()
+    if (pending !== undefined) this.#start(slot ?? this.#open(), pending)
+  }
+
+  #open(): Slot {
+    // A Worker keeps no process alive; the timer of a job under way does.
+    const worker = new Worker(this.#settings.url, { ref: false })
+    const slot: Slot = { worker, pending: null, timer: undefined }
+    worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.#finish(slot, data))
+    worker.addEventListener('error', event => this.#fail(slot, event.message))
+    worker.addEventListener('close', () => this.#fail(slot, 'it ended by itself'))
+    this.#slots.add(slot)
+    return slot
+  }
+
+  #start(slot: Slot, pending: Pending): void {
+    const { jobTimeoutMs } = this.#settings
+    clearTimeout(slot.timer)
+    slot.pending = pending
+    slot.timer = setTimeout(() => this.#fail(slot, `no answer in ${jobTimeoutMs} ms`), jobTimeoutMs)
+    slot.worker.postMessage(pending.job, [pending.job.bytes])
+  }
+
+  #finish(slot: Slot, reply: Reply): void {
+    const { pending } = slot
+    if (pending === null) return
+    slot.pending = null
+    clearTimeout(slot.timer)
+    if (reply.ok && reply.bytes.byteLength < LARGE_BYTES) this.#rest(slot)
+    else this.#end(slot)
+    if (reply.ok) pending.resolve(reply)
+    else pending.reject(reply.error === null ? crashed(reply.message) : unpackError(reply.error))
+    this.#next()
+  }
+
+  #rest(slot: Slot): void {
+    slot.timer = setTimeout(() => this.#end(slot), this.#settings.idleMs)
+    slot.timer.unref()
+  }
+
+  #fail(slot: Slot, why: string): void {
+    if (!this.#slots.has(slot)) return
+    const { pending } = slot
+    this.#end(slot)
+    pending?.reject(crashed(why))
+    this.#next()
+  }
+
+  #end(slot: Slot): void {
+    clearTimeout(slot.timer)
+    slot.pending = null
+    this.#slots.delete(slot)
+    slot.worker.terminate()
+  }
+}
+
+function busy(why: string): RegistryError {
+  return new RegistryError('busy', `try again: ${why}`, { retryAfterSeconds: RETRY_AFTER_SECONDS })
+}
+
+function crashed(why: string): RegistryError {
+  return new RegistryError('internal', `a packument worker failed: ${why}`)
+}
+
+function wrongResult(result: Result): RegistryError {
+  return new RegistryError('internal', `a packument worker answered with "${result.kind}"`)
+}

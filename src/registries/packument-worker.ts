@@ -1,0 +1,23 @@
+/**
+ * The Worker in which packuments are inspected, rendered and packed, so that the main thread never
+ * waits for a document of 100 MB. An entry point of the build (`new Worker` finds it by its URL).
+ * One job at a time; the pool sees to that.
+ *
+ * @module
+ */
+import { packError, RegistryError } from './errors.ts'
+import { type Job, type Reply, runJob } from './packument-jobs.ts'
+
+declare const self: Worker
+
+self.addEventListener('message', ({ data }: MessageEvent<Job>) => {
+  runJob(data).then(
+    ({ reply, transfer }) => self.postMessage(reply, transfer),
+    (error: unknown) => self.postMessage(failure(error), []),
+  )
+})
+
+function failure(error: unknown): Reply {
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return { ok: false, error: error instanceof RegistryError ? packError(error) : null, message }
+}

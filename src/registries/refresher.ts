@@ -1,0 +1,145 @@
+/**
+ * Bringing one package up to date: ask its registry, inspect what it says, record it, keep it.
+ *
+ * DESIGN flow (a). Once per name however many ask (single flight). A registry that cannot be asked
+ * changes nothing; a registry that says "there is none" is believed. What cannot be verified is
+ * never kept as an answer. Nothing is rendered here.
+ * @module
+ */
+import type { DocumentHead, Documents } from '../db/documents.ts'
+import type { Packages } from '../db/packages.ts'
+import { absentUntil, freshUntil } from './freshness.ts'
+import type { InspectInput } from './inspect.ts'
+import type { Ledger } from './ledger.ts'
+import { timestamp } from './ledger.ts'
+import type { PackumentPool } from './packument-pool.ts'
+import { SingleFlight } from './single-flight.ts'
+import type { Source } from './source.ts'
+import type { FetchedPackument } from './upstream.ts'
+
+/** Bytes of cached documents on disk: all of a large company's packages, on a small VPS. */
+const CACHE_BYTES_MAX = 4 * 1024 * 1024 * 1024
+/** Refreshes between two looks at the size of the cache. */
+const TRIM_EVERY = 64
+
+/** What refreshing works with. */
+export type RefresherNeeds = {
+  documents: Documents
+  packages: Packages
+  ledger: Ledger
+  pool: PackumentPool
+  now: () => Date
+}
+
+type FreshPackument = Extract<FetchedPackument, { status: 'fresh' }>
+
+/** Refreshes documents, one flight per package. */
+export class Refresher {
+  readonly #needs: RefresherNeeds
+  readonly #flight = new SingleFlight<DocumentHead>()
+  #sinceTrim = 0
+
+  constructor(needs: RefresherNeeds) {
+    this.#needs = needs
+  }
+
+  /** Asks the registry now and returns what is known then (status 200 or 404). @throws RegistryError */
+  refresh(source: Source, name: string): Promise<DocumentHead> {
+    return this.#flight.run(`${source.name} ${name}`, () => this.#refresh(source, name))
+  }
+
+  async #refresh(source: Source, name: string): Promise<DocumentHead> {
+    const { documents, now } = this.#needs
+    const before = documents.head(source.name, name)
+    const [judgement, answer] = await Promise.all([
+      source.trust.judgement(),
+      source.upstream.fetchPackument(name, validators(before)),
+    ])
+    const askedMs = now().getTime()
+    if (answer.status === 'absent') return this.#keepAbsent(source, name, answer.httpStatus)
+    const freshUntilMs = freshUntil(askedMs, answer.maxAgeSeconds)
+    if (answer.status === 'unchanged') {
+      const { etag, lastModified } = answer
+      documents.renew(source.name, name, { checkedAtMs: askedMs, freshUntilMs, etag, lastModified })
+      return this.#headOf(source, name)
+    }
+    const known = this.#needs.packages.logged(source.namespace, name)
+    const input: InspectInput = {
+      name,
+      keys: judgement.keys,
+      registrySigns: judgement.signs,
+      known,
+      packageKnown: this.#needs.packages.firstSeen(source.namespace, name) !== null,
+      now: timestamp(now()),
+    }
+    await this.#keep(source, answer, input, before, freshUntilMs)
+    return this.#headOf(source, name)
+  }
+
+  async #keep(
+    source: Source,
+    answer: FreshPackument,
+    input: InspectInput,
+    before: DocumentHead | null,
+    freshUntilMs: number,
+  ): Promise<void> {
+    const { documents, pool, ledger, now } = this.#needs
+    const { name } = input
+    const { bytes, inspection } = await pool.inspect(answer.bytes, input)
+    const changed = await ledger.record(source, inspection)
+    const { etag, lastModified } = answer
+    const checkedAtMs = now().getTime()
+    if (!changed && before?.status === 200 && before.sha256 === inspection.sha256) {
+      // The same document again, from a registry that knows no 304: what was rendered stays.
+      documents.renew(source.name, name, { checkedAtMs, freshUntilMs, etag, lastModified })
+      return
+    }
+    const length = bytes.byteLength
+    const { sha256, modified } = inspection
+    const { packed } = await pool.pack(bytes)
+    const head = { upstream: source.name, name, status: 200, sha256, length, modified }
+    documents.put({ ...head, packed, etag, lastModified, checkedAtMs, freshUntilMs })
+    documents.removeRendered(source.name, name)
+    await this.#trim()
+  }
+
+  #keepAbsent(source: Source, name: string, status: number): DocumentHead {
+    const nowMs = this.#needs.now().getTime()
+    this.#needs.documents.put({
+      upstream: source.name,
+      name,
+      status,
+      packed: null,
+      sha256: '',
+      length: 0,
+      etag: null,
+      lastModified: null,
+      checkedAtMs: nowMs,
+      freshUntilMs: absentUntil(nowMs),
+      modified: null,
+    })
+    this.#needs.documents.removeRendered(source.name, name)
+    return this.#headOf(source, name)
+  }
+
+  #headOf(source: Source, name: string): DocumentHead {
+    const head = this.#needs.documents.head(source.name, name)
+    if (head === null) throw new Error(`the cache lost ${name} of ${source.name} at once`)
+    return head
+  }
+
+  async #trim(): Promise<void> {
+    this.#sinceTrim += 1
+    if (this.#sinceTrim < TRIM_EVERY) return
+    this.#sinceTrim = 0
+    while (this.#needs.documents.trim(CACHE_BYTES_MAX)) {
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+}
+
+function validators(head: DocumentHead | null): { etag: string | null; lastModified: string | null } {
+  // Without a document at hand a 304 would leave nothing to serve.
+  if (head === null || head.status !== 200) return { etag: null, lastModified: null }
+  return { etag: head.etag, lastModified: head.lastModified }
+}

@@ -1,0 +1,97 @@
+/**
+ * Error code -> HTTP status -> body, in this file alone.
+ *
+ * npm clients print only a string `error`, so every body carries one (facts: of the rest of the body
+ * no client shows anything). 409 is never used on reads: two clients retry it for a minute.
+ * Unknown errors become 500 without their message: it may hold anything.
+ * @module
+ */
+import type { Logger } from 'pino'
+import type { ErrorCode } from '../registries/errors.ts'
+import { RegistryError } from '../registries/errors.ts'
+import { page } from './page.ts'
+import { wantsPage } from './request.ts'
+
+/** Seconds a client is asked to wait when the error does not know better. */
+const RETRY_AFTER_SECONDS = 5
+/** A request id from outside is repeated only when it is short and plain. */
+const REQUEST_ID = /^[\w.-]{1,64}$/
+
+const STATUS: Record<ErrorCode, number> = {
+  'bad-request': 400,
+  'invalid-name': 400,
+  'unauthorized': 401,
+  'refused': 403,
+  'not-found': 404,
+  'too-large': 502,
+  'conflict': 409,
+  'internal': 500,
+  'upstream-bad-answer': 502,
+  'upstream-unreachable': 503,
+  'busy': 503,
+}
+
+/** Where failures go. @property fatal ends the process when the error says that it must end */
+export type Report = { logger: Logger; fatal: (error: unknown) => void }
+
+/** The answer for an error on an npm route. */
+export function errorResponse(error: unknown, request: Request, report: Report): Response {
+  report.fatal(error)
+  const log = report.logger
+  const given = request.headers.get('x-request-id')
+  const requestId = given !== null && REQUEST_ID.test(given) ? given : crypto.randomUUID()
+  if (!(error instanceof RegistryError)) {
+    log.error({ err: error, requestId, path: pathOnly(request) }, 'unexpected error')
+    return json(500, { error: `internal error; its details are in this server's log as ${requestId}`, code: 'internal', requestId })
+  }
+  const status = STATUS[error.code]
+  if (status >= 500) log.warn({ code: error.code, requestId, detail: error.message }, 'request failed')
+  if (status === 403 && wantsPage(request)) return refusalPage(error)
+  const headers: Record<string, string> = {}
+  if (status === 503) headers['retry-after'] = String(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS)
+  if (status === 401) headers['www-authenticate'] = 'Bearer'
+  if (status === 403) headers['npm-notice'] = headerSafe(error.message)
+  return json(
+    status,
+    {
+      error: error.message,
+      code: error.code,
+      reason: error.reason ?? error.code,
+      package: error.package,
+      version: error.version,
+      url: error.evidenceUrl,
+      requestId,
+    },
+    headers,
+  )
+}
+
+function refusalPage(error: RegistryError): Response {
+  return page(403, 'This version is refused', error.message, [
+    ['package', error.package ?? ''],
+    ['version', error.version ?? ''],
+    ['reason', error.reason ?? error.code],
+  ])
+}
+
+function json(status: number, body: Record<string, unknown>, headers: Record<string, string> = {}): Response {
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: {
+      'content-type': 'application/json',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      ...headers,
+    },
+  })
+}
+
+/** Header values are Latin-1 without control characters; anything else is shown as `?`. */
+export function headerSafe(text: string): string {
+  return text.replaceAll(/[^\u0020-\u007e]/g, '?')
+}
+
+/** Where it happened, without the query: queries can carry tokens. */
+function pathOnly(request: Request): string {
+  return request.url.split('?', 1)[0] ?? ''
+}

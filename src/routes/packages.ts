@@ -1,0 +1,166 @@
+/**
+ * npm's reading surface: packuments, manifests and tarballs under `/`.
+ *
+ * One catch-all over the raw path: routers decode parameters and differ from one another
+ * (`/@s%2fn`, `/@s/n` and `%2e%2e` must each have one meaning everywhere). A handler parses, calls
+ * and answers; what may be served is decided in registries/.
+ * @module
+ */
+import { Elysia } from 'elysia'
+import type { Bodies, Sendable } from '../registries/bodies.ts'
+import { parsePackagePath } from '../registries/name.ts'
+import type { PackumentAnswer, Proxy, Wanted } from '../registries/proxy.ts'
+import type { Tarballs } from '../registries/tarballs.ts'
+import { errorResponse, type Report } from './errors.ts'
+import type { Home } from './home.ts'
+import {
+  isNotModified,
+  rawPath,
+  typeOf,
+  wantedEncoding,
+  wantedForm,
+  wantsFresh,
+} from './request.ts'
+
+/**
+ * No client may hold an answer without asking again (a refusal must take effect at once), and every
+ * client may fall back on what it holds when this server cannot be reached (no must-revalidate).
+ */
+const CACHE_CONTROL = 'public, max-age=0'
+/** Clients that check no integrity: yarn 2 and later (it names its HTTP library), and unnamed ones. */
+const CHECKS_NOTHING = /^(?:got |yarn\/[2-9])/
+const YARN_1 = 'yarn/1.'
+
+/** What the surface needs. @property prefix path part of the public URL, without its last slash */
+export type PackageRoutesNeeds = {
+  proxy: Proxy
+  tarballs: Tarballs
+  bodies: Bodies
+  home: Home
+  prefix: string
+  report: Report
+}
+
+/** The package surface. */
+export function packageRoutes(needs: PackageRoutesNeeds) {
+  return new Elysia({ name: 'packages' }).get('/*', ({ request }) => {
+    try {
+      const answer = handle(request, needs)
+      // A fresh answer is sent without a promise; the rest fails through the same door.
+      if (answer instanceof Response) return answer
+      return answer.catch((error: unknown) => errorResponse(error, request, needs.report))
+    } catch (error) {
+      return errorResponse(error, request, needs.report)
+    }
+  })
+}
+
+function handle(request: Request, needs: PackageRoutesNeeds): Response | Promise<Response> {
+  const path = rawPath(request, needs.prefix)
+  if (path === '/') return needs.home(request)
+  const target = parsePackagePath(path)
+  if (target.kind === 'packument') return packument(request, target.name, needs)
+  if (target.kind === 'manifest') return manifest(request, target.name, target.selector, needs)
+  return tarball(request, target.name, target.file, needs)
+}
+
+function packument(
+  request: Request,
+  name: string,
+  needs: PackageRoutesNeeds,
+): Response | Promise<Response> {
+  const wanted = wantedBy(request)
+  if (!wantsFresh(request)) {
+    const ready = needs.proxy.peek(name, wanted)
+    if (ready !== undefined) return sendPackument(request, ready, needs.bodies)
+  }
+  return needs.proxy
+    .packument(name, wanted, wantsFresh(request))
+    .then(answer => sendPackument(request, answer, needs.bodies))
+}
+
+function wantedBy(request: Request): Wanted {
+  const accept = request.headers.get('accept')
+  return {
+    form: wantedForm(accept),
+    // Clients that send no Accept are those that check no integrity: their bytes come through us.
+    own: accept === null,
+    noTombstones: request.headers.get('user-agent')?.startsWith(YARN_1) ?? false,
+  }
+}
+
+function sendPackument(
+  request: Request,
+  answer: PackumentAnswer,
+  bodies: Bodies,
+): Response | Promise<Response> {
+  const headers = packumentHeaders(answer)
+  if (isNotModified(request.headers, answer.etag, answer.modifiedMs)) {
+    return new Response(null, { status: 304, headers })
+  }
+  const encoding = wantedEncoding(request.headers.get('accept-encoding'))
+  const ready = bodies.peek(answer.body.id, encoding)
+  if (ready !== undefined) return bodyResponse(ready, headers)
+  return bodies.get(answer.body, encoding).then(body => bodyResponse(body, headers))
+}
+
+function packumentHeaders(answer: PackumentAnswer): Record<string, string> {
+  const headers: Record<string, string> = {
+    'content-type': typeOf(answer.form),
+    'etag': answer.etag,
+    'last-modified': new Date(answer.modifiedMs).toUTCString(),
+    'vary': answer.variesByAgent ? 'accept, accept-encoding, user-agent' : 'accept, accept-encoding',
+    'cache-control': CACHE_CONTROL,
+  }
+  if (answer.stale) headers['warning'] = '110 - "Response is Stale"'
+  return headers
+}
+
+function bodyResponse(body: Sendable, headers: Record<string, string>): Response {
+  if (body.encoding !== null) headers['content-encoding'] = body.encoding
+  return new Response(body.data, { headers })
+}
+
+async function manifest(
+  request: Request,
+  name: string,
+  selector: string,
+  needs: PackageRoutesNeeds,
+): Promise<Response> {
+  const wanted = wantedBy(request)
+  const found = await needs.proxy.manifest(name, selector, wanted, wantsFresh(request))
+  const headers = {
+    'content-type': 'application/json',
+    'etag': found.etag,
+    'vary': 'accept, accept-encoding',
+    'cache-control': CACHE_CONTROL,
+  }
+  if (isNotModified(request.headers, found.etag, Number.POSITIVE_INFINITY)) {
+    return new Response(null, { status: 304, headers })
+  }
+  return new Response(found.data, { headers })
+}
+
+async function tarball(
+  request: Request,
+  name: string,
+  file: string,
+  needs: PackageRoutesNeeds,
+): Promise<Response> {
+  const found = await needs.tarballs.find(name, file)
+  const agent = request.headers.get('user-agent')
+  if (agent !== null && !CHECKS_NOTHING.test(agent)) {
+    return new Response(null, {
+      status: 302,
+      headers: { 'location': found.url, 'cache-control': 'no-store' },
+    })
+  }
+  const headers: Record<string, string> = {
+    'content-type': 'application/octet-stream',
+    'cache-control': 'no-store',
+  }
+  if (request.method === 'HEAD') return new Response(null, { headers })
+  const bytes = await needs.tarballs.verified(found)
+  if (bytes.length !== null) headers['content-length'] = String(bytes.length)
+  return new Response(bytes.stream, { headers })
+}
