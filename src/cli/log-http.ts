@@ -68,9 +68,9 @@ const PACE: Pace = { pauseFirstMs: PAUSE_FIRST_MS, pauseMaxMs: PAUSE_MAX_MS }
 export type RegistryReader = {
   ops: LogOps
   /** The verifier key that the server itself names. */
-  readVkey(): Promise<string>
+  readVkey: () => Promise<string>
   /** Hashes of a version's tarball as this registry, or the URL given, serves it now. */
-  hashTarball(name: string, version: string, archive?: string): Promise<TarballHashes>
+  hashTarball: (name: string, version: string, archive?: string) => Promise<TarballHashes>
 }
 
 export type TarballHashes = { sha512: string; sha1: string }

@@ -5,8 +5,10 @@
  */
 import type { Config, Flags } from '../config.ts'
 import { loadConfig } from '../config.ts'
-import { formatListen, localUrl } from '../config-values.ts'
+import { formatListen } from '../config-values.ts'
+import { KeyFileError } from '../db/keys.ts'
 import { LockedError } from '../db/lock.ts'
+import { LogFatalError } from '../log/log.ts'
 import { version } from '../version.ts'
 import { EXIT, type Io, type StopSignal } from './io.ts'
 
@@ -59,10 +61,10 @@ export async function serve(
     await stopWithin(serving, stop.second, code, io)
     return code
   } catch (error) {
-    const sentence = cannotStart(error, config)
-    if (sentence === null) throw error
-    io.err(`npmx-registry: ${sentence}\n`)
-    return EXIT.usage
+    const refusal = cannotStart(error, config)
+    if (refusal === null) throw error
+    io.err(`npmx-registry: ${refusal.sentence}\n`)
+    return refusal.code
   }
 }
 
@@ -158,15 +160,31 @@ function jsonBanner(config: Config, serving: Serving): string {
   })}\n`
 }
 
-/** The sentence for a fault of the configuration or the machine; null for any other. */
-function cannotStart(error: unknown, config: Config): string | null {
+type Refusal = { code: number; sentence: string }
+
+/** What to say about a fault of the configuration, the machine or the log; null for any other. */
+function cannotStart(error: unknown, config: Config): Refusal | null {
   if (error instanceof LockedError) {
-    return `${error.message}. Two servers on one log would fork it: stop the other one or name another --data-dir.`
+    const advice = 'Two servers on one log would fork it: stop the other or name another --data-dir'
+    return { code: EXIT.usage, sentence: `${error.message}. ${advice}.` }
   }
+  if (error instanceof KeyFileError) return { code: EXIT.usage, sentence: error.message }
+  if (error instanceof LogFatalError) {
+    const advice = 'Nothing was signed. See docs/operating.md, "The log does not start".'
+    return {
+      code: EXIT.misbehaved,
+      sentence: `the stored log is not whole: ${error.message}. ${advice}`,
+    }
+  }
+  const sentence = systemSentence(systemCode(error), error, config)
+  return sentence === null ? null : { code: EXIT.usage, sentence }
+}
+
+function systemSentence(code: string | null, error: unknown, config: Config): string | null {
   const address = formatListen(config.listen)
-  switch (systemCode(error)) {
+  switch (code) {
     case 'EADDRINUSE':
-      return `${address} is in use. Stop what listens there or name another --listen (${localUrl({ ...config.listen, port: config.listen.port + 1 })}).`
+      return `${address} is in use. Stop what listens there or name another --listen.`
     case 'EADDRNOTAVAIL':
       return `${address} is no address of this machine.`
     case 'EACCES':

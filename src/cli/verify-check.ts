@@ -10,7 +10,7 @@
  * @module
  */
 import pLimit from 'p-limit'
-import { LogMisbehaviour, LogUnreachable, type FoundRecord } from '../log/client.ts'
+import { LogUnreachable, type FoundRecord } from '../log/client.ts'
 import { parseLeaf, type VersionLeaf } from '../log/leaf.ts'
 import type { LockfileEntry, LockfileFormat } from '../registries/lockfile-entry.ts'
 import { LogHttpError, type RegistryReader } from './log-http.ts'
@@ -196,11 +196,6 @@ function makeResult(checked: Checked, status: Status, fields: Partial<Result>): 
 export function describeUnreachable(error: LogUnreachable): string {
   const { cause } = error
   return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message
-}
-
-/** Whether this error is the log's own fault rather than the network's. */
-export function isMisbehaviour(error: unknown): error is LogMisbehaviour {
-  return error instanceof LogMisbehaviour
 }
 
 function isSameOrigin(url: string, other: string): boolean {

@@ -1,8 +1,8 @@
 /**
- * Patterns of `--allow-missing`, in the words of the authority table: `*` stands for anything but a
- * slash, `**` for anything, and a pattern with a version names that version only.
+ * Patterns of `--allow-missing`, in the words of the authority table: one star stands for anything
+ * but a slash, two for anything at all, and a pattern with a version names that version only.
  *
- *     left-pad    left-pad@1.3.0    @acme/*    @*/x    **
+ *     left-pad    left-pad@1.3.0    @acme/*    **
  *
  * @module
  */

@@ -102,7 +102,12 @@ function readLog(path: string, value: unknown): RememberedLog {
     if (typeof field !== 'string') throw new StateError(path, `a log without "${name}"`)
     return field
   }
-  return { url: text('url'), vkey: text('vkey'), checkpoint: text('checkpoint'), seen: text('seen') }
+  return {
+    url: text('url'),
+    vkey: text('vkey'),
+    checkpoint: text('checkpoint'),
+    seen: text('seen'),
+  }
 }
 
 function fieldsOf(value: unknown): Map<string, unknown> {

@@ -140,7 +140,8 @@ function verdictLine(report: Report): string {
   if (counts.failed > 0) return `COULD NOT CHECK: ${countOf(counts.failed)} could not be asked for`
   const findings = report.entries.filter(isFinding).length
   const all = countOf(report.entries.length)
-  if (counts.different > 0) return `FAILED: ${counts.different} of ${all} not the logged content: do not install`
+  if (counts.different > 0)
+    return `FAILED: ${counts.different} of ${all} not the logged content: do not install`
   if (findings > 0) return `FAILED: ${findings} of ${all} could not be verified`
   return `OK: ${counts.verified} of ${all} verified against the log`
 }

@@ -19,7 +19,7 @@ import { newVerifier, type Verifier } from '../log/note.ts'
 import { writeReplacing } from '../db/durable.ts'
 import { LockfileError, type Lockfile } from '../registries/lockfile-entry.ts'
 import { findLockfiles, readLockfile } from '../registries/lockfile.ts'
-import { registryFor } from '../registries/npmrc.ts'
+import { NpmrcError, readNpmSettings } from '../registries/npmrc.ts'
 import { EXIT } from './io.ts'
 import { httpReader, LogHttpError, type Pace, type RegistryReader } from './log-http.ts'
 import { startProgress } from './progress.ts'
@@ -78,7 +78,7 @@ type Trusted = { vkey: string; verifier: Verifier; from: LogSeen['keyFrom'] }
 
 export async function verify(options: VerifyOptions, io: VerifyIo): Promise<number> {
   try {
-    const plan = makePlan(options, io)
+    const plan = await makePlan(options, io)
     const report = await run(plan, options, io)
     print(report, options, io)
     return report.exitCode
@@ -89,13 +89,13 @@ export async function verify(options: VerifyOptions, io: VerifyIo): Promise<numb
   }
 }
 
-function makePlan(options: VerifyOptions, io: VerifyIo): Plan {
+async function makePlan(options: VerifyOptions, io: VerifyIo): Promise<Plan> {
   const lockfiles = readLockfiles(options.lockfiles, io.cwd)
   const folder = dirname(resolve(io.cwd, lockfiles[0]?.path ?? '.'))
   const state = options.state
   const statePath = state === undefined ? defaultStatePath(io.env) : resolve(io.cwd, state)
   return {
-    url: readUrl(options.url ?? registryFor(folder, io.env)),
+    url: readUrl(options.url ?? (await findRegistry(folder, io))),
     statePath,
     logs: readState(statePath),
     lockfiles,
@@ -121,6 +121,18 @@ function readLockfiles(named: readonly string[], cwd: string): ReadLockfile[] {
       throw new UsageError(`${path}:${error.line}: ${error.message}`, { cause: error })
     }
   })
+}
+
+/** The registry that the project installs from. */
+async function findRegistry(dir: string, io: VerifyIo): Promise<string> {
+  try {
+    const { registry } = await readNpmSettings({ dir, home: io.env['HOME'] ?? null, env: io.env })
+    if (registry !== null) return registry.url
+  } catch (error) {
+    if (!(error instanceof NpmrcError)) throw error
+    throw new UsageError(error.message, { cause: error })
+  }
+  throw new UsageError('no .npmrc names a registry: say with --url which one holds the log')
 }
 
 function readUrl(text: string): string {

@@ -26,6 +26,8 @@ import { readVersion } from './version-read.ts'
 const SIGNATURES_MAX = 16
 /** keyid and sig as stored evidence; a real sig has 96 characters. */
 const SIGNATURE_CHARS_MAX = 1024
+/** Garbage is collected after this much of a document: a document below it never waits for that. */
+const COLLECT_EVERY_BYTES = 16 * 1024 * 1024
 /** `dist.tarball`; longer ones do not survive proxies. */
 const URL_CHARS_MAX = 2048
 
@@ -122,7 +124,7 @@ export function inspectPackument(bytes: Uint8Array, input: InspectInput): Inspec
     keys: new Map(input.keys.map(key => [key.keyid, key])),
     known: new Map(input.known.map(version => [version.version, version])),
   }
-  const facts = (scan.versions?.members ?? []).map(member => gather(scan, member, times))
+  const facts = gatherAll(scan, times)
   const files = nameFiles(input.name, facts)
   return {
     name: scan.name,
@@ -133,6 +135,18 @@ export function inspectPackument(bytes: Uint8Array, input: InspectInput): Inspec
     modified: readModified(scan, times),
     sha256: createHash('sha256').update(bytes).digest('hex'),
   }
+}
+
+// The runtime would let the parsed slices of a large document pile up to several times its size.
+function gatherAll(scan: PackumentScan, times: ReadonlyMap<string, string>): Facts[] {
+  let collected = 0
+  return (scan.versions?.members ?? []).map(member => {
+    if (member.end - collected > COLLECT_EVERY_BYTES) {
+      Bun.gc(true)
+      collected = member.end
+    }
+    return gather(scan, member, times)
+  })
 }
 
 function gather(scan: PackumentScan, member: Member, times: ReadonlyMap<string, string>): Facts {

@@ -136,7 +136,8 @@ export function readAlias(specification: string): { name: string; rest: string }
 /** Where something that is no registry version comes from, in words. */
 export function describeSource(source: string): string {
   if (/^(?:git|ssh|github:|gitlab:|bitbucket:|gist:)/.test(source)) return 'comes from git'
-  if (/^(?:file:|\.{0,2}\/).*\.(?:tgz|tar\.gz|tar)(?:#|::|$)/.test(source)) return 'is a local tarball'
+  if (/^(?:file:|\.{0,2}\/).*\.(?:tgz|tar\.gz|tar)(?:#|::|$)/.test(source))
+    return 'is a local tarball'
   if (/^(?:file:|directory:|\.{0,2}\/)/.test(source)) return 'is a local folder'
   if (/^(?:link:|portal:)/.test(source)) return 'is a link'
   if (source.startsWith('workspace:')) return 'is a workspace of this project'

@@ -142,11 +142,7 @@ function yarn1(blocks: readonly Block[], parsed: ReadonlyMap<string, unknown>): 
   return entries
 }
 
-function yarn1Entry(
-  key: string,
-  block: Block,
-  fields: ReadonlyMap<string, string>,
-): LockfileEntry {
+function yarn1Entry(key: string, block: Block, fields: ReadonlyMap<string, string>): LockfileEntry {
   const locator = splitLocator(key)
   if (locator === undefined) throw new LockfileError(block.line, `${shown(key)} names no package`)
   const alias = readAlias(locator.rest)

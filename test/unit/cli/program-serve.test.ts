@@ -10,7 +10,9 @@ import { join } from 'node:path'
 import type { Io, StopSignal } from '../../../src/cli/io.ts'
 import { serve, type Build, type Serving } from '../../../src/cli/serve.ts'
 import type { Config } from '../../../src/config.ts'
+import { KeyFileError } from '../../../src/db/keys.ts'
 import { LockedError } from '../../../src/db/lock.ts'
+import { LogFatalError } from '../../../src/log/log.ts'
 
 const FOLDER = mkdtempSync(join(tmpdir(), 'npmx-registry-serve-'))
 afterAll(() => rmSync(FOLDER, { recursive: true }))
@@ -118,11 +120,15 @@ describe('serve', () => {
     }
   })
 
-  test('a data dir in use exits with 2 and names the other process', async () => {
+  test.each([
+    [new LockedError(FOLDER, 4711), 2, 'pid 4711'],
+    [new KeyFileError('damaged', 'keys/log.key', 'is damaged'), 2, 'keys/log.key: is damaged'],
+    [new LogFatalError('contradiction', 'row 3 differs'), 4, 'row 3 differs'],
+  ])('what services refuse: %s', async (error, code, sentence) => {
     const { io, written } = fakeIo([])
-    const build: Build = () => Promise.reject(new LockedError(FOLDER, 4711))
-    expect(await serve(FLAGS, { json: false }, io, build)).toBe(2)
-    expect(written.err).toContain('pid 4711')
+    const build: Build = () => Promise.reject(error)
+    expect(await serve(FLAGS, { json: false }, io, build)).toBe(code)
+    expect(written.err).toContain(sentence)
   })
 
   test('a fault of ours is not dressed as a fault of the configuration', async () => {
