@@ -12,6 +12,9 @@ import { join } from 'node:path'
 
 const ROOT = join(import.meta.dir, '..')
 
+/** Tests of the program as a whole run this file, and fail when it is not there. */
+const BINARY = join(ROOT, 'dist/npmx-registry')
+
 type Step = { title: string; command: string[]; folder?: string }
 
 type Outcome = { title: string; result: 'passed' | 'FAILED' | 'none yet'; ms: number }
@@ -56,6 +59,7 @@ async function runStep(step: Step): Promise<Outcome> {
   }
   const child = Bun.spawn(step.command, {
     cwd: ROOT,
+    env: { ...process.env, NPMX_REGISTRY_BINARY: BINARY },
     stdio: ['ignore', 'inherit', 'inherit'],
   })
   const exitCode = await child.exited

@@ -92,7 +92,12 @@ const FILE_NAME = 'npmx-registry.toml'
 /** What Kubernetes and Docker links put into the environment beside a service of our name. */
 const INJECTED = /^NPMX_REGISTRY_(?:SERVICE_(?:HOST|PORT)|PORT)(?:_|$)/
 
-export function loadConfig(flags: Flags = {}, env: Environment = process.env): LoadedConfig {
+/** For commands that follow other programs' variables: where npm's settings are, XDG folders. */
+export function environment(): Environment {
+  return process.env
+}
+
+export function loadConfig(flags: Flags = {}, env: Environment = environment()): LoadedConfig {
   const path = configPath(flags, env)
   const file = path === null ? null : readConfigFile(path)
   if (file !== null) refuseUnknownKeys(file)

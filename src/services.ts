@@ -77,7 +77,9 @@ export async function buildServices(config: Config): Promise<Services> {
   const own = publishedKey(readOrMakeKey(config.dataDir, 'registry.key', generateSigningKey))
 
   const fetcher = new Fetcher({ userAgent: `npmx-registry/${version}` })
-  const pool = stack.use(new PackumentPool())
+  const pool = stack.use(new PackumentPool({
+      url: new URL('./registries/packument-worker.ts', import.meta.url).href,
+    }))
   const sources = buildSources({ upstreams, db, log, fetcher, warn: text => logger.warn(text) })
   const packages = new Packages(db)
   const incidents = new Incidents(db)

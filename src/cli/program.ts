@@ -116,7 +116,7 @@ type VerifyGiven = Json & {
   key?: string
   state?: string
   allowMissing: string[]
-  format: string
+  format: 'text' | 'json' | 'sarif'
   fetch?: true
 }
 
@@ -138,14 +138,23 @@ function addVerify(program: Command, io: Io, settle: Settle): void {
       collect,
       [],
     )
-    .addOption(new Option('--format <format>').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--format <format>').choices(['text', 'json', 'sarif']).default('text'))
     .option('--fetch', 'download what the lockfile holds no comparable hash of, and hash it')
     .option('--json', 'the same as --format json')
     .action(async (lockfiles: string[], given: VerifyGiven) => {
       const { verify } = await import('./verify.ts')
-      const { json, ...options } = given
-      const format = json === true || options.format === 'json' ? 'json' : 'text'
-      settle(await verify({ ...options, lockfiles, format }, io))
+      const { environment } = await import('../config.ts')
+      const code = await verify(
+        { ...given, lockfiles },
+        {
+          stdout: text => io.out(text),
+          stderr: text => io.err(text),
+          env: environment(),
+          cwd: process.cwd(),
+          tty: io.errIsTty,
+        },
+      )
+      settle(code)
     })
   examples(command, [
     'verify',
@@ -220,6 +229,7 @@ function addHealthcheck(program: Command, io: Io, settle: Settle): void {
 function addVersion(program: Command, io: Io, settle: Settle): void {
   const command = program
     .command('version')
+    .summary('print the version and the commit')
     .description('Prints the version and the commit it was built from.')
     .option('--json', 'print as JSON')
     .action(async (given: Json) => {

@@ -40,9 +40,15 @@ export async function lookupAddresses(host: string): Promise<string[]> {
   return found.map(({ address }) => address)
 }
 
+/** Whether the text is an IP address in full: no octal, no short forms, no zone. */
+export function isAddress(text: string): boolean {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return true
+  return text.includes(':') && !text.includes('%') && ipaddr.IPv6.isValid(text)
+}
+
 /** Whether the text is an IP address out on the internet. Anything that is unclear is not. */
 export function isPublicAddress(text: string): boolean {
-  if (text.includes('%') || !ipaddr.isValid(text)) return false
+  if (!isAddress(text)) return false
   // `process` unwraps ::ffff:a.b.c.d; 6to4, Teredo and NAT64 are ranges of their own.
   const address = ipaddr.process(text)
   if (address.range() !== 'unicast') return false
@@ -60,7 +66,7 @@ function bareHost(hostname: string): string {
 /** The addresses of a URL's host, all of them public. Throws AddressError otherwise. */
 export async function publicAddresses(hostname: string, find: Lookup): Promise<string[]> {
   const host = bareHost(hostname)
-  if (ipaddr.isValid(host)) {
+  if (isAddress(host)) {
     if (!isPublicAddress(host)) throw new AddressError(`${host} is not a public address`)
     return [host]
   }

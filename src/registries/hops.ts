@@ -9,8 +9,7 @@
  *
  * @module
  */
-import ipaddr from 'ipaddr.js'
-import { AddressError, publicAddresses } from './addresses.ts'
+import { AddressError, isAddress, publicAddresses } from './addresses.ts'
 import { RegistryError } from './errors.ts'
 import type { Credential } from './credential.ts'
 import type { Lookup } from './addresses.ts'
@@ -109,6 +108,6 @@ export function pinTarget(url: URL, address: string): Target {
   const pinned = new URL(url)
   pinned.hostname = address.includes(':') ? `[${address}]` : address
   const name = url.hostname.replace(/\.+$/, '')
-  const isName = !name.startsWith('[') && !ipaddr.isValid(name)
+  const isName = !name.startsWith('[') && !isAddress(name)
   return { url: pinned.href, host: url.host, ...(isName && { serverName: name }) }
 }

@@ -56,7 +56,10 @@ export type InspectedVersion = {
   file: string
   /** `sha256-<base64>` of `projection`. */
   manifestHash: string
-  /** The install-relevant projection as RFC 8785 text; '' when there is none (`invalid`). */
+  /**
+   * The install-relevant projection as RFC 8785 text. '' when there is none (`invalid`), and when
+   * its hash is the known one: then whoever told us the hash has the text.
+   */
   projection: string
   /** The signature that verified, or the logged one for the verdict `logged`. */
   signature: SignatureEntry | null
@@ -180,7 +183,10 @@ function judge({ said, fault }: Facts, { input, keys, known }: Context): Judgeme
   const { version, integrity } = said
   if (fault !== '') return verdict('invalid', fault)
   const logged = known.get(version)
-  if (logged !== undefined) return judgeLogged(logged, integrity)
+  if (logged !== undefined) {
+    if (logged.manifestHash === said.manifestHash) said.projection = ''
+    return judgeLogged(logged, integrity)
+  }
   if (integrity === null) {
     return verdict('no-integrity', 'its registry gives no single sha512 integrity for it')
   }

@@ -6,14 +6,11 @@
  *     yarn.lock                                yarn 1; berry
  *     bun.lock                                 lockfileVersion 0, 1, 2
  *
- * The name of a file decides its format, its content where the name says nothing. The parsers are
- * pure; `readLockfile` and `findLockfiles` read the disk and nothing else here does. They do not
- * look at package.json or node_modules.
+ * The name of a file decides its format, its content where the name says nothing. Bytes come in,
+ * entries go out: nothing here reads the disk, and package.json is not looked at.
  *
  * @module
  */
-import { existsSync, readFileSync, statSync } from 'node:fs'
-import { basename, join } from 'node:path'
 import { parseBunLockfile } from './lockfile-bun.ts'
 import {
   LOCKFILE_BYTES_MAX,
@@ -35,15 +32,8 @@ const PARSERS = new Map<string, Parser>([
   ['bun.lock', parseBunLockfile],
 ])
 
-/** The lockfiles of a project's own folder, each as a path in it. */
-export function findLockfiles(folder: string): string[] {
-  return [...PARSERS.keys()].map(name => join(folder, name)).filter(path => existsSync(path))
-}
-
-/** Reads and parses one file. Throws `LockfileError`, also for a file that cannot be read. */
-export function readLockfile(path: string): Lockfile {
-  return parseLockfile(basename(path), readBytes(path))
-}
+/** The files that a project's own folder may have. */
+export const LOCKFILE_NAMES: readonly string[] = [...PARSERS.keys()]
 
 /** Parses the bytes of a lockfile. @param fileName without folders */
 export function parseLockfile(fileName: string, bytes: Uint8Array): Lockfile {
@@ -79,23 +69,5 @@ function decode(bytes: Uint8Array): string {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (error) {
     throw new LockfileError(1, 'is not UTF-8', error)
-  }
-}
-
-function readBytes(path: string): Uint8Array {
-  const size = attempt(() => statSync(path).size)
-  // Never read whole what would be refused: the size is looked at first.
-  if (size > LOCKFILE_BYTES_MAX) {
-    throw new LockfileError(1, `has ${size} bytes, more than ${LOCKFILE_BYTES_MAX}`)
-  }
-  return attempt(() => readFileSync(path))
-}
-
-function attempt<T>(read: () => T): T {
-  try {
-    return read()
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new LockfileError(1, `cannot be read: ${reason}`, error)
   }
 }

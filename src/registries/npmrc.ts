@@ -91,6 +91,9 @@ function fromEnvironment(env: NpmSettingsInput['env']): ConfiguredRegistry | nul
 
 function readUrl(text: string | undefined, source: string): ConfiguredRegistry | null {
   if (text === undefined || text.trim() === '') return null
+  if (text.includes('${')) {
+    throw new NpmrcError(`${source}: registry uses a variable that is not set`)
+  }
   const url = URL.parse(text.trim())
   // The text is not repeated: somebody may have put a password into it.
   if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {

@@ -6,27 +6,42 @@
  */
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { type ErrorRecord, RegistryError } from './errors.ts'
-import { inspectPackument, type InspectInput, type Inspection } from './inspect.ts'
+import {
+  inspectPackument,
+  type InspectedVersion,
+  type InspectInput,
+  type Inspection,
+} from './inspect.ts'
 import { renderManifest, renderPackument, type RenderPlan, type Variant } from './render.ts'
 import type { Rendered } from './render-output.ts'
 
 /** Against a damaged cache that inflates for ever; far above the largest document that is taken. */
 const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024
 
+/** Versions per message: a receiver is busy with one message for a few milliseconds at most. */
+const BATCH_VERSIONS = 1_000
+
+/**
+ * Inputs with an entry for each version travel as JSON text: to clone 20,000 small objects would
+ * hold the sender up for 80 ms, to write them for 10.
+ */
 export type Job =
-  | { kind: 'inspect'; bytes: ArrayBuffer; input: InspectInput }
-  | { kind: 'render'; bytes: ArrayBuffer; plan: RenderPlan; variant: Variant }
+  | { kind: 'inspect'; bytes: ArrayBuffer; input: JsonText<InspectInput> }
+  | { kind: 'render'; bytes: ArrayBuffer; plan: JsonText<RenderPlan>; variant: Variant }
   | {
       kind: 'manifest'
       bytes: ArrayBuffer
-      plan: RenderPlan
+      plan: JsonText<RenderPlan>
       tarballs: Variant['tarballs']
       selector: string
     }
   | { kind: 'pack'; bytes: ArrayBuffer }
   | { kind: 'unpack'; bytes: ArrayBuffer }
 
-/** One for each kind of job; `unpack` answers with the bytes alone. */
+/** Text that `writeText` made of a value of this type. */
+export type JsonText<T> = { text: string; readonly of?: (value: T) => void }
+
+/** One for each kind of job; `unpack` answers with the bytes alone, `inspect` with its last versions. */
 export type Result =
   | { kind: 'inspect'; inspection: Inspection }
   | { kind: 'render'; rendered: Rendered }
@@ -34,57 +49,79 @@ export type Result =
   | { kind: 'pack'; packed: Uint8Array }
   | { kind: 'unpack' }
 
-/** What a Worker sends: `bytes` are the raw document, the sender's again. */
+/**
+ * What a Worker sends: any number of batches, then the end of the job. `bytes` are the raw document,
+ * the sender's again.
+ */
 export type Reply =
+  | { ok: 'batch'; versions: InspectedVersion[] }
   | { ok: true; bytes: ArrayBuffer; result: Result }
   | { ok: false; error: ErrorRecord | null; message: string }
 
-/** Does a job and says which buffers of the answer can be moved instead of copied. */
-export async function runJob(job: Job): Promise<{ reply: Reply; transfer: ArrayBuffer[] }> {
+export function writeText<T>(value: T): JsonText<T> {
+  return { text: JSON.stringify(value) }
+}
+
+export type Send = (reply: Reply, transfer: ArrayBuffer[]) => void
+
+/** Does a job. Buffers of the answer are moved, not copied. */
+export async function runJob(job: Job, send: Send): Promise<void> {
   const bytes = new Uint8Array(job.bytes)
   switch (job.kind) {
-    case 'inspect':
-      return answer(job, { kind: 'inspect', inspection: inspectPackument(bytes, job.input) })
+    case 'inspect': {
+      const inspection = inspectPackument(bytes, readText(job.input))
+      const { versions } = inspection
+      while (versions.length > BATCH_VERSIONS) {
+        send({ ok: 'batch', versions: versions.splice(0, BATCH_VERSIONS) }, [])
+        await new Promise(resolve => setImmediate(resolve))
+      }
+      return answer(send, job, { kind: 'inspect', inspection })
+    }
     case 'render': {
-      const { gzip, identity, ...rest } = await renderPackument(bytes, job.plan, job.variant)
+      const { gzip, identity, ...rest } = await renderPackument(
+        bytes,
+        readText(job.plan),
+        job.variant,
+      )
       const own = { ...rest, gzip: owned(gzip), identity: identity && owned(identity) }
-      return answer(job, { kind: 'render', rendered: own }, own.gzip, own.identity)
+      return answer(send, job, { kind: 'render', rendered: own }, own.gzip, own.identity)
     }
     case 'manifest': {
-      const found = renderManifest(bytes, job.plan, job.tarballs, job.selector)
-      return answer(job, { kind: 'manifest', manifest: found && owned(found) })
+      const found = renderManifest(bytes, readText(job.plan), job.tarballs, job.selector)
+      return answer(send, job, { kind: 'manifest', manifest: found && owned(found) })
     }
     case 'pack': {
       const packed = owned(zstdCompressSync(bytes))
-      return answer(job, { kind: 'pack', packed }, packed)
+      return answer(send, job, { kind: 'pack', packed }, packed)
     }
     default:
-      return unpack(bytes)
+      return unpack(send, bytes)
   }
 }
 
-function unpack(packed: Uint8Array): { reply: Reply; transfer: ArrayBuffer[] } {
+// Between two halves of one program: the text is what `writeText` wrote.
+function readText<T>(json: JsonText<T>): T {
+  return JSON.parse(json.text)
+}
+
+function unpack(send: Send, packed: Uint8Array): void {
   let raw: Uint8Array<ArrayBuffer>
   try {
     raw = owned(zstdDecompressSync(packed, { maxOutputLength: UNPACKED_BYTES_MAX }))
   } catch (cause) {
     throw new RegistryError('internal', 'a stored document cannot be unpacked', {}, cause)
   }
-  return {
-    reply: { ok: true, bytes: raw.buffer, result: { kind: 'unpack' } },
-    transfer: [raw.buffer],
-  }
+  send({ ok: true, bytes: raw.buffer, result: { kind: 'unpack' } }, [raw.buffer])
 }
 
 function answer(
+  send: Send,
   job: Job,
   result: Result,
   ...moved: (Uint8Array<ArrayBuffer> | null)[]
-): { reply: Reply; transfer: ArrayBuffer[] } {
-  return {
-    reply: { ok: true, bytes: job.bytes, result },
-    transfer: [job.bytes, ...moved.flatMap(part => (part === null ? [] : [part.buffer]))],
-  }
+): void {
+  const buffers = moved.flatMap(part => (part === null ? [] : [part.buffer]))
+  send({ ok: true, bytes: job.bytes, result }, [job.bytes, ...buffers])
 }
 
 // Only a buffer that holds nothing else can be moved; the runtime's small ones share a pool.

@@ -10,8 +10,8 @@
  * @module
  */
 import { RegistryError, unpackError } from './errors.ts'
-import type { InspectInput, Inspection } from './inspect.ts'
-import type { Job, Reply, Result } from './packument-jobs.ts'
+import type { InspectedVersion, InspectInput, Inspection } from './inspect.ts'
+import { type Job, type Reply, type Result, writeText } from './packument-jobs.ts'
 import type { RenderPlan, Variant } from './render.ts'
 import type { Rendered } from './render-output.ts'
 
@@ -37,9 +37,12 @@ export type PoolSettings = {
 
 type Pending = {
   job: Job
-  resolve: (reply: { bytes: ArrayBuffer; result: Result }) => void
+  /** What came in batches so far. */
+  versions: InspectedVersion[]
+  resolve: (done: Done) => void
   reject: (error: Error) => void
 }
+type Done = { bytes: ArrayBuffer; result: Result; versions: InspectedVersion[] }
 type Slot = {
   worker: Worker
   pending: Pending | null
@@ -67,9 +70,11 @@ export class PackumentPool implements AsyncDisposable {
     bytes: ArrayBuffer,
     input: InspectInput,
   ): Promise<{ bytes: ArrayBuffer; inspection: Inspection }> {
-    const done = await this.#run({ kind: 'inspect', bytes, input })
+    const done = await this.#run({ kind: 'inspect', bytes, input: writeText(input) })
     if (done.result.kind !== 'inspect') throw wrongResult(done.result)
-    return { bytes: done.bytes, inspection: done.result.inspection }
+    const { inspection } = done.result
+    inspection.versions = done.versions.concat(inspection.versions)
+    return { bytes: done.bytes, inspection }
   }
 
   /** A whole packument for clients. */
@@ -78,7 +83,7 @@ export class PackumentPool implements AsyncDisposable {
     plan: RenderPlan,
     variant: Variant,
   ): Promise<{ bytes: ArrayBuffer; rendered: Rendered }> {
-    const done = await this.#run({ kind: 'render', bytes, plan, variant })
+    const done = await this.#run({ kind: 'render', bytes, plan: writeText(plan), variant })
     if (done.result.kind !== 'render') throw wrongResult(done.result)
     return { bytes: done.bytes, rendered: done.result.rendered }
   }
@@ -90,7 +95,13 @@ export class PackumentPool implements AsyncDisposable {
     tarballs: Variant['tarballs'],
     selector: string,
   ): Promise<{ bytes: ArrayBuffer; manifest: Uint8Array | null }> {
-    const done = await this.#run({ kind: 'manifest', bytes, plan, tarballs, selector })
+    const done = await this.#run({
+      kind: 'manifest',
+      bytes,
+      plan: writeText(plan),
+      tarballs,
+      selector,
+    })
     if (done.result.kind !== 'manifest') throw wrongResult(done.result)
     return { bytes: done.bytes, manifest: done.result.manifest }
   }
@@ -122,13 +133,13 @@ export class PackumentPool implements AsyncDisposable {
     await Promise.resolve()
   }
 
-  #run(job: Job): Promise<{ bytes: ArrayBuffer; result: Result }> {
+  #run(job: Job): Promise<Done> {
     if (this.#closed) return Promise.reject(busy('the server is stopping'))
     if (this.#queue.length >= QUEUE_MAX) {
       return Promise.reject(busy(`${QUEUE_MAX} documents are waiting already`))
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ job, resolve, reject })
+      this.#queue.push({ job, versions: [], resolve, reject })
       this.#next()
     })
   }
@@ -144,7 +155,7 @@ export class PackumentPool implements AsyncDisposable {
     // A Worker keeps no process alive; the timer of a job under way does.
     const worker = new Worker(this.#settings.url, { ref: false })
     const slot: Slot = { worker, pending: null, timer: undefined }
-    worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.#finish(slot, data))
+    worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.#take(slot, data))
     worker.addEventListener('error', event => this.#fail(slot, event.message))
     worker.addEventListener('close', () => this.#fail(slot, 'it ended by itself'))
     this.#slots.add(slot)
@@ -159,14 +170,18 @@ export class PackumentPool implements AsyncDisposable {
     slot.worker.postMessage(pending.job, [pending.job.bytes])
   }
 
-  #finish(slot: Slot, reply: Reply): void {
+  #take(slot: Slot, reply: Reply): void {
     const { pending } = slot
     if (pending === null) return
+    if (reply.ok === 'batch') {
+      for (const version of reply.versions) pending.versions.push(version)
+      return
+    }
     slot.pending = null
     clearTimeout(slot.timer)
     if (reply.ok && reply.bytes.byteLength < LARGE_BYTES) this.#rest(slot)
     else this.#end(slot)
-    if (reply.ok) pending.resolve(reply)
+    if (reply.ok) pending.resolve({ ...reply, versions: pending.versions })
     else pending.reject(reply.error === null ? crashed(reply.message) : unpackError(reply.error))
     this.#next()
   }

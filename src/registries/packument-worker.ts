@@ -6,15 +6,14 @@
  * @module
  */
 import { packError, RegistryError } from './errors.ts'
-import { type Job, type Reply, runJob } from './packument-jobs.ts'
+import { type Job, type Reply, runJob, type Send } from './packument-jobs.ts'
 
 declare const self: Worker
 
+const send: Send = (reply, transfer) => self.postMessage(reply, transfer)
+
 self.addEventListener('message', ({ data }: MessageEvent<Job>) => {
-  runJob(data).then(
-    ({ reply, transfer }) => self.postMessage(reply, transfer),
-    (error: unknown) => self.postMessage(failure(error), []),
-  )
+  runJob(data, send).catch((error: unknown) => send(failure(error), []))
 })
 
 function failure(error: unknown): Reply {

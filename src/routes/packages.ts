@@ -7,8 +7,9 @@
  * @module
  */
 import { Elysia } from 'elysia'
+import { LRUCache } from 'lru-cache'
 import type { Bodies, Sendable } from '../registries/bodies.ts'
-import { parsePackagePath } from '../registries/name.ts'
+import { type PackagePath, parsePackagePath } from '../registries/name.ts'
 import type { PackumentAnswer, Proxy, Wanted } from '../registries/proxy.ts'
 import type { Tarballs } from '../registries/tarballs.ts'
 import { errorResponse, type Report } from './errors.ts'
@@ -30,6 +31,8 @@ const CACHE_CONTROL = 'public, max-age=0'
 /** Clients that check no integrity: yarn 2 and later (it names its HTTP library), and unnamed ones. */
 const CHECKS_NOTHING = /^(?:got |yarn\/[2-9])/
 const YARN_1 = 'yarn/1.'
+/** Parsed paths remembered: a few large applications' worth, about 1 MB. */
+const TARGETS_MAX = 4096
 
 /** What the surface needs. @property prefix path part of the public URL, without its last slash */
 export type PackageRoutesNeeds = {
@@ -58,10 +61,21 @@ export function packageRoutes(needs: PackageRoutesNeeds) {
 function handle(request: Request, needs: PackageRoutesNeeds): Response | Promise<Response> {
   const path = rawPath(request, needs.prefix)
   if (path === '/') return needs.home(request)
-  const target = parsePackagePath(path)
+  const target = targetOf(path)
   if (target.kind === 'packument') return packument(request, target.name, needs)
   if (target.kind === 'manifest') return manifest(request, target.name, target.selector, needs)
   return tarball(request, target.name, target.file, needs)
+}
+
+/** What recent paths meant. Clients ask for the same few hundred names again and again. */
+const targets = new LRUCache<string, PackagePath>({ max: TARGETS_MAX })
+
+function targetOf(path: string): PackagePath {
+  const known = targets.get(path)
+  if (known !== undefined) return known
+  const target = parsePackagePath(path)
+  targets.set(path, target)
+  return target
 }
 
 function packument(
@@ -94,14 +108,27 @@ function sendPackument(
   answer: PackumentAnswer,
   bodies: Bodies,
 ): Response | Promise<Response> {
-  const headers = packumentHeaders(answer)
   if (isNotModified(request.headers, answer.etag, answer.modifiedMs)) {
-    return new Response(null, { status: 304, headers })
+    return new Response(null, { status: 304, headers: packumentHeaders(answer) })
   }
   const encoding = wantedEncoding(request.headers.get('accept-encoding'))
   const ready = bodies.peek(answer.body.id, encoding)
-  if (ready !== undefined) return bodyResponse(ready, headers)
-  return bodies.get(answer.body, encoding).then(body => bodyResponse(body, headers))
+  if (ready !== undefined) return bodyResponse(ready, answer)
+  return bodies.get(answer.body, encoding).then(body => bodyResponse(body, answer))
+}
+
+/** Headers of an answer by encoding, made once: building them anew is a third of a hot request. */
+const madeHeaders = new WeakMap<PackumentAnswer, Map<Sendable['encoding'], Record<string, string>>>()
+
+function bodyResponse(body: Sendable, answer: PackumentAnswer): Response {
+  const made = madeHeaders.get(answer)
+  const known = made?.get(body.encoding)
+  if (known !== undefined) return new Response(body.data, { headers: known })
+  const headers = packumentHeaders(answer)
+  if (body.encoding !== null) headers['content-encoding'] = body.encoding
+  if (made === undefined) madeHeaders.set(answer, new Map([[body.encoding, headers]]))
+  else made.set(body.encoding, headers)
+  return new Response(body.data, { headers })
 }
 
 function packumentHeaders(answer: PackumentAnswer): Record<string, string> {
@@ -114,11 +141,6 @@ function packumentHeaders(answer: PackumentAnswer): Record<string, string> {
   }
   if (answer.stale) headers['warning'] = '110 - "Response is Stale"'
   return headers
-}
-
-function bodyResponse(body: Sendable, headers: Record<string, string>): Response {
-  if (body.encoding !== null) headers['content-encoding'] = body.encoding
-  return new Response(body.data, { headers })
 }
 
 async function manifest(

@@ -124,9 +124,9 @@ describe('serve', () => {
     [new LockedError(FOLDER, 4711), 2, 'pid 4711'],
     [new KeyFileError('damaged', 'keys/log.key', 'is damaged'), 2, 'keys/log.key: is damaged'],
     [new LogFatalError('contradiction', 'row 3 differs'), 4, 'row 3 differs'],
-  ])('what services refuse: %s', async (error, code, sentence) => {
+  ])('what services refuse: %s', async (refusal, code, sentence) => {
     const { io, written } = fakeIo([])
-    const build: Build = () => Promise.reject(error)
+    const build: Build = () => Promise.reject(refusal)
     expect(await serve(FLAGS, { json: false }, io, build)).toBe(code)
     expect(written.err).toContain(sentence)
   })

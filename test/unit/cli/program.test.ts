@@ -45,7 +45,7 @@ describe('usage', () => {
     [['srve'], '(Did you mean serve?)'],
     [['serve', '--lisen', '127.0.0.1:1'], '(Did you mean --listen?)'],
     [['serve', 'here'], 'too many arguments'],
-    [['verify', '--format', 'xml'], 'Allowed choices are text, json'],
+    [['verify', '--format', 'xml'], 'Allowed choices are text, json, sarif'],
     [['log', 'fsk'], '(Did you mean fsck?)'],
     [['serve', '--listen'], 'argument missing'],
     [['config', 'dump', '--listen', 'x'], '--listen: expected an address and a port'],

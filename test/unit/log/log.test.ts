@@ -264,7 +264,7 @@ describe('a store that fails', () => {
   function runWithFault(fault: Fault): void {
     const store = new MemoryLogStore()
     let log = Log.open(store, SIGNER)
-    store.fault = fault
+    store.failOn(fault)
     const seen: string[] = [log.checkpoint]
     const acknowledged: { number: number; index: number }[] = []
     let failures = 0

@@ -20,11 +20,17 @@ type Contents = {
 }
 
 export class MemoryLogStore implements LogStore {
-  fault: Fault | undefined
+  #fault: Fault | undefined
   readonly files = new Map<string, Uint8Array>()
   contents: Contents = { state: null, leaves: new Map(), keys: new Map() }
   #before: Contents | undefined
   #counts = new Map<string, number>()
+
+  /** From now on; the operations so far do not count. */
+  failOn(fault: Fault): void {
+    this.#fault = fault
+    this.#counts.clear()
+  }
 
   get inTransaction(): boolean {
     return this.#before !== undefined
@@ -110,8 +116,8 @@ export class MemoryLogStore implements LogStore {
   #strike(operation: Fault['operation'], takeEffect: () => void): void {
     const count = (this.#counts.get(operation) ?? 0) + 1
     this.#counts.set(operation, count)
-    if (this.fault?.operation !== operation || this.fault.when !== count) return
-    if (this.fault.persisted) takeEffect()
+    if (this.#fault?.operation !== operation || this.#fault.when !== count) return
+    if (this.#fault.persisted) takeEffect()
     throw new LogFatalError('storage-failed', `${operation} failed on purpose`)
   }
 }

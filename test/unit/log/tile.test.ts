@@ -138,7 +138,11 @@ describe('newTiles()', () => {
       { level: 0, index: 2, width: 1 },
       { level: 1, index: 0, width: 2 },
     ])
-    expect(newTiles(49_516_517, 49_516_586)).toEqual([{ level: 0, index: 193_424, width: 42 }])
+    expect(newTiles(49_516_517, 49_516_586)).toEqual([
+      { level: 0, index: 193_423, width: 256 },
+      { level: 0, index: 193_424, width: 42 },
+      { level: 1, index: 755, width: 144 },
+    ])
   })
 })
 
