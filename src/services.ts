@@ -76,11 +76,14 @@ export async function buildServices(config: Config): Promise<Services> {
   const log = Log.open(store, logKey.signer)
   const own = publishedKey(readOrMakeKey(config.dataDir, 'registry.key', generateSigningKey))
 
+  const warn = (text: string) => logger.warn(text)
   const fetcher = new Fetcher({ userAgent: `npmx-registry/${version}` })
-  const pool = stack.use(new PackumentPool({
+  const pool = stack.use(
+    new PackumentPool({
       url: new URL('./registries/packument-worker.ts', import.meta.url).href,
-    }))
-  const sources = buildSources({ upstreams, db, log, fetcher, warn: text => logger.warn(text) })
+    }),
+  )
+  const sources = buildSources({ upstreams, db, log, fetcher, warn })
   const packages = new Packages(db)
   const incidents = new Incidents(db)
   const documents = new Documents(cache)
@@ -92,7 +95,7 @@ export async function buildServices(config: Config): Promise<Services> {
   const tiles = new TileStore(store, () => log.published)
   const app = buildApp({
     proxy,
-    tarballs: new Tarballs({ sources, packages, proxy, base }),
+    tarballs: new Tarballs({ sources, packages, incidents, proxy, base, now, warn }),
     bodies: new Bodies(new PlainFiles(join(config.dataDir, 'cache', 'plain'))),
     home: homeRoute({ version, publicUrl: base, vkey: logKey.vkey }),
     prefix: new URL(base).pathname.replace(/\/$/, ''),

@@ -28,8 +28,10 @@ const TARBALL_TIMEOUT_MS = 600_000
 const TARBALL_BYTES_MAX = 2 * 1024 ** 3
 /** A verifier key is one line. */
 const VKEY_BYTES_MAX = 4096
-/** A version's manifest, and the JSON of an error. */
-const JSON_BYTES_MAX = 8 * 1024 * 1024
+/** The longest manifests of single versions have some hundred kilobytes. */
+const MANIFEST_BYTES_MAX = 8 * 1024 * 1024
+/** The JSON of an error is a few lines. */
+const ERROR_BYTES_MAX = 64 * 1024
 /** The first try and three more: a server that restarts is back within their pauses. */
 const TRIES_MAX = 4
 const PAUSE_FIRST_MS = 250
@@ -135,7 +137,7 @@ async function tarballFile(
   const url = new URL(`${escapeName(name)}/${encodeURIComponent(version)}`, base)
   const limits = {
     timeoutMs: READ_TIMEOUT_MS,
-    bytesMax: JSON_BYTES_MAX,
+    bytesMax: MANIFEST_BYTES_MAX,
     accept: 'application/json',
   }
   const manifest = parseJson(decode(await readAll(url, limits, pace)))
@@ -206,10 +208,11 @@ async function ask(url: URL, limits: Limits): Promise<Response> {
     throw again(url, error instanceof Error ? error.message : String(error), 0, error)
   }
   if (response.ok) return response
-  const sentence = await readSentence(response)
-  if (response.status === 403) throw new LogHttpError('refused', sentence)
-  if (response.status === 404) throw new LogHttpError('missing', sentence)
+  const sentence = await readSentence(response, url, limits)
   const message = `answered ${response.status} ${sentence}`.trim()
+  const words = sentence === '' ? `${url.href} ${message}` : sentence
+  if (response.status === 403) throw new LogHttpError('refused', words)
+  if (response.status === 404) throw new LogHttpError('missing', words)
   const isBusy = response.status === 429 || response.status >= 500
   if (!isBusy) throw new LogHttpError('unreachable', `${url.href}: ${message}`)
   throw again(url, message, readRetryAfterMs(response.headers.get('retry-after')))
@@ -255,10 +258,16 @@ function again(url: URL, message: string, afterMs: number, cause?: unknown): Try
 }
 
 /** What an error answer says to people: `error` of its JSON, in one line. */
-async function readSentence(response: Response): Promise<string> {
-  const length = Number(response.headers.get('content-length') ?? 0)
-  const text = length > JSON_BYTES_MAX ? '' : await response.text().catch(() => '')
-  const error = fieldOf(parseJson(text), 'error')
+async function readSentence(response: Response, url: URL, limits: Limits): Promise<string> {
+  const parts: Uint8Array[] = []
+  try {
+    const shorter = { ...limits, bytesMax: ERROR_BYTES_MAX }
+    for await (const chunk of chunks(response, url, shorter)) parts.push(chunk)
+  } catch {
+    // The status says what matters; only the words to it are lost.
+    return ''
+  }
+  const error = fieldOf(parseJson(decode(Buffer.concat(parts))), 'error')
   const sentence = typeof error === 'string' ? error : ''
   return sentence.replace(/[\p{C}\p{Z}]+/gu, ' ').slice(0, SENTENCE_CHARS_MAX)
 }

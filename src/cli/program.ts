@@ -191,7 +191,7 @@ function addKey(program: Command, io: Io, settle: Settle): void {
     .option('--json', 'print as JSON')
     .action(async (given: ConfigFlags & Json) => {
       const { keyShow } = await import('./key-show.ts')
-      settle(await keyShow(flagsOf(given), { json: given.json === true }, io))
+      settle(keyShow(flagsOf(given), { json: given.json === true }, io))
     })
   examples(command, ['key show', 'key show --data-dir ./data --json'])
 }

@@ -57,5 +57,6 @@ function drawBar(label: string, done: number, total: number): string {
   const part = total === 0 ? 1 : Math.min(1, done / total)
   const full = Math.round(part * BAR_CELLS)
   const percent = String(Math.floor(part * 100)).padStart(3)
-  return `${label} [${'#'.repeat(full)}${'·'.repeat(BAR_CELLS - full)}] ${percent} %  ${done}/${total}`
+  const bar = '#'.repeat(full) + '·'.repeat(BAR_CELLS - full)
+  return `${label} [${bar}] ${percent} %  ${done}/${total}`
 }

@@ -41,7 +41,7 @@ type Answer =
   | { outcome: 'missing' | 'refused' | 'failed'; reason: string }
 type Found = Extract<Answer, { outcome: 'found' }>
 
-/** Results in the order of the entries. Throws LogMisbehaviour as soon as the log is caught lying. */
+/** Results in the order of the entries. Throws LogMisbehaviour once the log is seen to lie. */
 export async function checkEntries(
   entries: readonly Checked[],
   needs: CheckNeeds,
@@ -101,10 +101,7 @@ async function readAnswer(
       return { outcome: 'failed', reason: describeUnreachable(error) }
     }
     if (!(error instanceof LogHttpError)) throw error
-    if (error.code === 'missing') {
-      return { outcome: 'missing', reason: error.message || 'its registry does not have it' }
-    }
-    const outcome = error.code === 'refused' ? 'refused' : 'failed'
+    const outcome = error.code === 'unreachable' ? 'failed' : error.code
     return { outcome, reason: error.message }
   }
 }

@@ -14,13 +14,16 @@
  *         "keyFrom": "option" | "state" | "first-use",
  *         "rememberedSize": 20852000   head of the last run, shown to be consistent; or null
  *       },
- *       "lockfiles": [{ "path": "package-lock.json", "format": "npm", "version": "3", "entries": 1192 }],
+ *       "lockfiles": [
+ *         { "path": "package-lock.json", "format": "npm", "version": "3", "entries": 1192 }
+ *       ],
  *       "counts": { "verified": 1176, "uncompared": 0, "different": 0, "missing": 4, "refused": 0,
  *                   "unpinned": 0, "notChecked": 12, "failed": 0, "allowed": 4 },
  *       "entries": [{
  *         "lockfile": "package-lock.json", "line": 812, "key": "node_modules/left-pad",
  *         "name": "left-pad", "version": "1.3.0",
- *         "status": "verified" | "different" | "missing" | "refused" | "unpinned" | "not-checked" | "failed",
+ *         "status": "verified" | "different" | "missing" | "refused" | "unpinned" |
+ *                   "not-checked" | "failed",
  *         "compared": true,            a hash of its content was compared with the log's
  *         "allowed": false,            missing or refused, and --allow-missing names it
  *         "lockfileIntegrity": "sha512-…" | null,

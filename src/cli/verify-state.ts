@@ -8,7 +8,7 @@
  *         {
  *           "url": "https://registry.example/",
  *           "vkey": "registry.example/log+c74f20a3+AeEy…",
- *           "checkpoint": "registry.example/log\n20852163\nCsUYapGGPo4dkMgI…\n\n— registry.example/log Az3g…\n",
+ *           "checkpoint": "registry.example/log\n20852163\nCsUY…\n\n— registry.example/log Az…\n",
  *           "seen": "2026-11-22T08:31:07Z"
  *         }
  *       ]

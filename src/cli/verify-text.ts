@@ -123,8 +123,8 @@ function countLines({ counts }: Report): string[] {
   if (counts.uncompared === 0) return [line]
   return [
     line,
-    `${counts.uncompared} of the verified are in the log, but the lockfile holds no comparable hash` +
-      ': --fetch downloads and compares them',
+    `${counts.uncompared} of the verified are in the log, but the lockfile holds no ` +
+      'comparable hash: --fetch downloads and compares them',
   ]
 }
 

@@ -152,7 +152,8 @@ export class LogClient {
     for (;;) {
       const latest = this.#latest
       if (latest !== undefined && seen.checkpoint.size <= latest.checkpoint.size) {
-        await this.#checkTrees(seen, latest)
+        const isOlder = seen.checkpoint.size < latest.checkpoint.size
+        await (isOlder ? this.#checkTrees(seen, latest) : this.#checkTrees(latest, seen))
         return { seen, latest }
       }
       if (latest !== undefined) await this.#checkTrees(latest, seen)

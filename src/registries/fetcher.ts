@@ -292,7 +292,12 @@ export class Fetcher {
       }
     }
     const room = encoding === 'identity' && length !== null ? length : bytesMax
-    return readAll(this.#reader(exchange, body, bytesMax, pace), room)
+    const bytes = await readAll(this.#reader(exchange, body, bytesMax, pace), room)
+    // A compressed body has a trailer that shows that it is whole, but for one cut at its start.
+    if (bytes.byteLength === 0 && encoding !== 'identity') {
+      throw badAnswer(exchange.host, 'sends an empty compressed answer')
+    }
+    return bytes
   }
 
   #reader(

@@ -12,7 +12,7 @@ const SECONDS_MAX = 2 ** 31
 const SECONDS = /^\d{1,32}$/
 /** `max-age=300`, `no-cache`, `ext="a, b"`: a directive, or the rest up to the next comma. */
 const DIRECTIVE =
-  /([\w!#$%&'*+.^`|~-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?\s*(?:,|$)|[^,]*(?:,|$)/g
+  /\s*([\w!#$%&'*+.^`|~-]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?\s*(?:,|$)|[^,]*(?:,|$)/g
 const HEADER_LENGTH_MAX = 1024
 /** What a validator may be made of (RFC 9110, section 8.8.3), so that it can be sent back as it is. */
 const ETAG = /^(?:W\/)?"[\x21\x23-\x7e]*"$/

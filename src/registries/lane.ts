@@ -23,14 +23,6 @@ export class Lane {
     this.#queueMax = queueMax
   }
 
-  get active(): number {
-    return this.#limit.activeCount
-  }
-
-  get waiting(): number {
-    return this.#limit.pendingCount
-  }
-
   /** Waits for a place, at most `waitMs`; the answer gives it back. Throws `busy`. */
   async enter(waitMs: number): Promise<() => void> {
     if (this.#limit.pendingCount >= this.#queueMax) {

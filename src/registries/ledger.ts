@@ -73,7 +73,9 @@ export class Ledger {
     const checked = batch.map(found => encodable(source.namespace, name, found, seen))
     db.transaction(() => {
       const loggable = checked.filter(isLoggable)
-      const outcomes = log.append(loggable.map(found => leafOf(source.namespace, name, found, seen)))
+      const outcomes = log.append(
+        loggable.map(found => leafOf(source.namespace, name, found, seen)),
+      )
       const byVersion = new Map(loggable.map((found, i) => [found.version, outcomes[i]]))
       const rows = checked.map(found => {
         const before = known.get(found.version)
@@ -170,7 +172,12 @@ function encodable(
   }
 }
 
-function leafOf(namespace: string, name: string, found: InspectedVersion, seen: string): VersionLeaf {
+function leafOf(
+  namespace: string,
+  name: string,
+  found: InspectedVersion,
+  seen: string,
+): VersionLeaf {
   const leaf: VersionLeaf = {
     kind: 'version',
     namespace,
@@ -214,7 +221,11 @@ function rowOf(
 }
 
 /** Brings a row up to what was found and what the log answered. */
-function settle(row: VersionRow, found: InspectedVersion, outcome: AppendOutcome | undefined): void {
+function settle(
+  row: VersionRow,
+  found: InspectedVersion,
+  outcome: AppendOutcome | undefined,
+): void {
   row.state = stateOf(found, row)
   if (outcome === undefined) return
   row.leafIndex = outcome.index

@@ -2,7 +2,7 @@
  * bun.lock, lockfileVersion 0, 1 and 2 (oven-sh/bun, src/install/lockfile/bun.lock.zig): JSON with
  * trailing commas; one array for each package, whose form depends on where it comes from:
  *
- *     "ms": ["ms@2.1.3", "", {}, "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI…"],
+ *     "ms": ["ms@2.1.3", "", {}, "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq…"],
  *     "ws": ["ws@workspace:packages/ws"],
  *     "x": ["x@git+https://git.example/x.git#9b92e61", {}, "9b92e61"],
  *

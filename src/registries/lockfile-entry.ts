@@ -14,7 +14,7 @@
  */
 import { checkName, isVersion } from './name.ts'
 
-/** Ten times the largest lockfile of a big monorepo; parsing this much takes seconds, not minutes. */
+/** Ten times the lockfile of a big monorepo; parsing this much takes seconds, not minutes. */
 export const LOCKFILE_BYTES_MAX = 32 * 1024 * 1024
 /** A tree of a large monorepo has some ten thousand; each costs a request. */
 export const LOCKFILE_ENTRIES_MAX = 100_000
@@ -112,7 +112,7 @@ export function notRegistryEntry(
   return { ...found, integrity: null, kind: 'not-registry', reason }
 }
 
-/** An entry that a registry range asks for, but whose bytes come from somewhere that nothing pins. */
+/** An entry that a registry range asks for, but whose bytes come from where nothing pins them. */
 export function unpinnedEntry(pinned: Pinned, reason: string): LockfileEntry {
   const { name, version, key, line } = pinned
   checkIdentity(name, version, line)

@@ -42,7 +42,10 @@ export class Passing {
 
   /** npm's audits. @param path one of npm's audit paths, with its leading slash */
   async audit(path: string, body: ArrayBuffer, headers: BodyHeaders): Promise<Response> {
-    const passed = new Headers({ accept: 'application/json', 'content-type': headers['content-type'] })
+    const passed = new Headers({
+      'accept': 'application/json',
+      'content-type': headers['content-type'],
+    })
     const encoding = headers['content-encoding']
     if (encoding !== null) passed.set('content-encoding', encoding)
     const { upstream } = this.#main()

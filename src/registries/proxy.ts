@@ -12,7 +12,12 @@ import type { DocumentHead, Documents } from '../db/documents.ts'
 import type { Packages } from '../db/packages.ts'
 import type { Body } from './bodies.ts'
 import { RegistryError } from './errors.ts'
-import { FAILED_CHECK_MS, FORCED_CHECK_MS_MIN, REVALIDATE_WAIT_MS, STALE_MS_MAX } from './freshness.ts'
+import {
+  FAILED_CHECK_MS,
+  FORCED_CHECK_MS_MIN,
+  REVALIDATE_WAIT_MS,
+  STALE_MS_MAX,
+} from './freshness.ts'
 import type { PackumentPool } from './packument-pool.ts'
 import { type PlanSettings, planOf } from './plan.ts'
 import { isRefusalCode, refusalError } from './refusal.ts'
@@ -60,6 +65,8 @@ type Held = {
   answers: Map<string, PackumentAnswer>
   /** Not asked again before this, though the answer is old: the last check failed. */
   quietUntilMs: number
+  /** A rendering is never dated before this: HTTP dates have whole seconds, and must still differ. */
+  modifiedMsMin: number
 }
 
 /** Serves packuments and manifests. */
@@ -88,7 +95,12 @@ export class Proxy {
   }
 
   /** One manifest, by version or dist-tag. @throws RegistryError not-found, refused, … */
-  async manifest(name: string, selector: string, wanted: Wanted, forced: boolean): Promise<ManifestAnswer> {
+  async manifest(
+    name: string,
+    selector: string,
+    wanted: Wanted,
+    forced: boolean,
+  ): Promise<ManifestAnswer> {
     const { held } = await this.#current(name, forced)
     const { source, plan } = held
     const row = this.#needs.packages.get(source.namespace, name, selector)
@@ -145,16 +157,16 @@ export class Proxy {
   }
 
   #hold(source: Source, head: DocumentHead, before: Held | undefined): Held {
-    if (before !== undefined && before.head.sha256 === head.sha256 && head.status === 200) {
-      const plan = planOf(this.#needs.packages, source.namespace, head.name, this.#needs.settings)
-      if (Bun.deepEquals(plan, before.plan)) {
-        before.head = head
-        before.quietUntilMs = 0
-        return before
-      }
-    }
     const plan = planOf(this.#needs.packages, source.namespace, head.name, this.#needs.settings)
-    const held: Held = { source, head, plan, answers: new Map(), quietUntilMs: 0 }
+    if (before?.head.sha256 === head.sha256 && Bun.deepEquals(plan, before.plan)) {
+      before.head = head
+      before.quietUntilMs = 0
+      return before
+    }
+    const modifiedMsMin =
+      1000 +
+      Math.max(-1000, ...[...(before?.answers.values() ?? [])].map(answer => answer.modifiedMs))
+    const held: Held = { source, head, plan, answers: new Map(), quietUntilMs: 0, modifiedMsMin }
     this.#held.set(head.name, held)
     return held
   }
@@ -162,11 +174,14 @@ export class Proxy {
   async #answer(held: Held, variant: Variant): Promise<PackumentAnswer> {
     const key = variantKey(variant)
     const { source, head } = held
-    return await this.#rendering.run(`${source.name} ${head.name} ${head.sha256} ${key}`, async () => {
-      const answer = this.#stored(held, variant) ?? (await this.#render(held, variant))
-      held.answers.set(key, answer)
-      return answer
-    })
+    return await this.#rendering.run(
+      `${source.name} ${head.name} ${head.sha256} ${key}`,
+      async () => {
+        const answer = this.#stored(held, variant) ?? (await this.#render(held, variant))
+        held.answers.set(key, answer)
+        return answer
+      },
+    )
   }
 
   #stored(held: Held, variant: Variant): PackumentAnswer | undefined {
@@ -182,6 +197,7 @@ export class Proxy {
     const { source, head, plan } = held
     const bytes = await this.#documentBytes(held)
     const { rendered } = await this.#needs.pool.render(bytes, plan, variant)
+    const modifiedMs = Math.max(held.modifiedMsMin, Math.ceil(this.#nowMs() / 1000) * 1000)
     const row = {
       upstream: source.name,
       name: head.name,
@@ -191,7 +207,7 @@ export class Proxy {
       etag: rendered.etag,
       gzip: rendered.gzip,
       length: rendered.length,
-      modified: this.#needs.now().toISOString(),
+      modified: new Date(modifiedMs).toISOString(),
     }
     this.#needs.documents.putRendered(row)
     return this.#answerOf(held, variant, row)
@@ -213,7 +229,13 @@ export class Proxy {
   #answerOf(
     held: Held,
     variant: Variant,
-    row: { variant: string; etag: string; length: number; modified: string | null; gzip: Uint8Array },
+    row: {
+      variant: string
+      etag: string
+      length: number
+      modified: string | null
+      gzip: Uint8Array
+    },
   ): PackumentAnswer {
     const { source, head, plan } = held
     const { documents } = this.#needs
@@ -222,7 +244,8 @@ export class Proxy {
     const gzip = () => {
       const bytes = first ?? documents.rendered(source.name, head.name, row.variant)?.gzip
       first = undefined
-      if (bytes === undefined) throw new RegistryError('busy', `${head.name} is being rendered anew; retry`)
+      if (bytes === undefined)
+        throw new RegistryError('busy', `${head.name} is being rendered anew; retry`)
       return bytes
     }
     return {
@@ -244,9 +267,13 @@ export class Proxy {
 function existing(held: Held): Held {
   const { head, source } = held
   if (head.status === 200) return held
-  throw new RegistryError('not-found', `${head.name} was not found in ${source.name} (${head.status})`, {
-    package: head.name,
-  })
+  throw new RegistryError(
+    'not-found',
+    `${head.name} was not found in ${source.name} (${head.status})`,
+    {
+      package: head.name,
+    },
+  )
 }
 
 function variantOf(wanted: Wanted, held: Held): Variant {

@@ -92,7 +92,10 @@ export class Records {
         { package: name, version },
       )
     }
-    return this.#logged(owner.namespace, name, version) ?? (await this.#logNow(owner.namespace, name, version))
+    return (
+      this.#logged(owner.namespace, name, version) ??
+      (await this.#logNow(owner.namespace, name, version))
+    )
   }
 
   async #logNow(namespace: string, name: string, version: string): Promise<Found> {
@@ -103,7 +106,10 @@ export class Records {
     if (row !== null && isRefusalCode(row.state)) {
       throw refusalError(this.#needs.base, { ...row, code: row.state })
     }
-    throw new RegistryError('not-found', `${name} has no version ${version}`, { package: name, version })
+    throw new RegistryError('not-found', `${name} has no version ${version}`, {
+      package: name,
+      version,
+    })
   }
 
   #logged(namespace: string, name: string, version: string): Found | undefined {

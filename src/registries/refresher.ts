@@ -138,7 +138,10 @@ export class Refresher {
   }
 }
 
-function validators(head: DocumentHead | null): { etag: string | null; lastModified: string | null } {
+function validators(head: DocumentHead | null): {
+  etag: string | null
+  lastModified: string | null
+} {
   // Without a document at hand a 304 would leave nothing to serve.
   if (head === null || head.status !== 200) return { etag: null, lastModified: null }
   return { etag: head.etag, lastModified: head.lastModified }

@@ -51,7 +51,10 @@ export function isRefusalCode(state: string): state is RefusalCode {
 }
 
 /** The URL that a tombstone's tarball points at. @param base public URL, ends in `/` */
-export function blockedUrl(base: string, refusal: Pick<Refusal, 'name' | 'version' | 'code'>): string {
+export function blockedUrl(
+  base: string,
+  refusal: Pick<Refusal, 'name' | 'version' | 'code'>,
+): string {
   return `${base}-/blocked/${refusal.name}@${encodeURIComponent(refusal.version)}/${refusal.code}`
 }
 

@@ -7,39 +7,49 @@
  * would be decided here and nowhere else.
  * @module
  */
+import type { Incidents } from '../db/incidents.ts'
 import type { Packages, VersionSummary } from '../db/packages.ts'
 import { defaultRegistryUrl } from './default-registry.ts'
 import { RegistryError } from './errors.ts'
 import { verifyStream } from './integrity.ts'
+import { timestamp } from './ledger.ts'
 import type { Proxy } from './proxy.ts'
 import { isRefusalCode, refusalError } from './refusal.ts'
 import type { Source, Sources } from './source.ts'
+
+/** Incident of bytes that do not match their record; the version itself stays as it is. */
+const TARBALL_INCIDENT = 'altered-tarball'
 
 /** A tarball that may be served: its URL at the registry and what its bytes must hash to. */
 export type FoundTarball = { source: Source; url: string; integrity: string; row: VersionSummary }
 /** Bytes that end in an error rather than in a wrong last chunk. */
 export type VerifiedBytes = { stream: ReadableStream<Uint8Array>; length: number | null }
 
+/** What tarballs are found with. @property base public URL, ends in `/` */
+export type TarballsNeeds = {
+  sources: Sources
+  packages: Packages
+  incidents: Incidents
+  proxy: Proxy
+  base: string
+  now: () => Date
+  warn: (message: string) => void
+}
+
 /** Finds and fetches tarballs. */
 export class Tarballs {
-  readonly #sources: Sources
-  readonly #packages: Packages
-  readonly #proxy: Proxy
-  readonly #base: string
+  readonly #needs: TarballsNeeds
 
-  constructor(needs: { sources: Sources; packages: Packages; proxy: Proxy; base: string }) {
-    this.#sources = needs.sources
-    this.#packages = needs.packages
-    this.#proxy = needs.proxy
-    this.#base = needs.base
+  constructor(needs: TarballsNeeds) {
+    this.#needs = needs
   }
 
   /** The tarball called `file` of package `name`. @throws RegistryError not-found, refused, upstream-… */
   async find(name: string, file: string): Promise<FoundTarball> {
-    const source = this.#sources.ownerOf(name)
+    const source = this.#needs.sources.ownerOf(name)
     const row = await this.#rowOf(source, name, file)
     if (isRefusalCode(row.state)) {
-      throw refusalError(this.#base, { ...row, code: row.state })
+      throw refusalError(this.#needs.base, { ...row, code: row.state })
     }
     return { source, url: locationOf(source, row), integrity: row.integrity ?? '', row }
   }
@@ -48,14 +58,41 @@ export class Tarballs {
   async verified(found: FoundTarball): Promise<VerifiedBytes> {
     const answer = await found.source.upstream.openTarball(found.url)
     const checked = verifyStream(answer.stream, found.integrity)
-    return { stream: pulled(checked), length: answer.length }
+    return { stream: pulled(checked, error => this.#failed(found, error)), length: answer.length }
+  }
+
+  /** Other bytes than the record says: the evidence is kept, whoever asked gets a cut connection. */
+  #failed(found: FoundTarball, error: unknown): void {
+    const detail = error instanceof Error ? error.message : String(error)
+    const { name, version, namespace } = found.row
+    this.#needs.warn(`tarball of ${name}@${version} from ${found.url}: ${detail}`)
+    if (!(error instanceof RegistryError) || error.code !== 'upstream-bad-answer') return
+    const sentence = `${name}@${version}: its registry sends other bytes than were recorded; none were passed on whole`
+    const observed = timestamp(this.#needs.now())
+    const evidence = {
+      record: found.row.leafIndex,
+      sources: [{ url: found.url, observed }],
+      detail,
+    }
+    this.#needs.incidents.record(
+      {
+        code: TARBALL_INCIDENT,
+        namespace,
+        name,
+        version,
+        claim: detail,
+        sentence,
+        evidence: JSON.stringify(evidence),
+      },
+      observed,
+    )
   }
 
   async #rowOf(source: Source, name: string, file: string): Promise<VersionSummary> {
-    const known = this.#packages.byFile(source.namespace, name, file)
+    const known = this.#needs.packages.byFile(source.namespace, name, file)
     if (known !== null) return known
-    await this.#proxy.ensureRecent(name)
-    const found = this.#packages.byFile(source.namespace, name, file)
+    await this.#needs.proxy.ensureRecent(name)
+    const found = this.#needs.packages.byFile(source.namespace, name, file)
     if (found !== null) return found
     throw new RegistryError('not-found', `${name} has no file ${file} in ${source.name}`, {
       package: name,
@@ -87,12 +124,21 @@ function withSlash(base: URL): URL {
 }
 
 /** A stream that asks for a chunk only when its reader does: a slow client holds nothing in memory. */
-function pulled(chunks: AsyncGenerator<Uint8Array, void, undefined>): ReadableStream<Uint8Array> {
+function pulled(
+  chunks: AsyncGenerator<Uint8Array, void, undefined>,
+  failed: (error: unknown) => void,
+): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const next = await chunks.next()
-      if (next.done === true) controller.close()
-      else controller.enqueue(next.value)
+      try {
+        const next = await chunks.next()
+        if (next.done === true) controller.close()
+        else controller.enqueue(next.value)
+      } catch (error) {
+        // The connection is cut before the last chunk: no client can take this for a whole file.
+        controller.error(error)
+        failed(error)
+      }
     },
     async cancel() {
       await chunks.return()

@@ -158,7 +158,21 @@ function isEarlier(expires: string, before: string | null): boolean {
   return before === null || Date.parse(expires) < Date.parse(before)
 }
 
-function keyRow(upstream: string, key: RegistryKey, firstSeen: string): Omit<UpstreamKeyRow, 'state'> {
+function keyRow(
+  upstream: string,
+  key: RegistryKey,
+  firstSeen: string,
+): Omit<UpstreamKeyRow, 'state'> {
   const { keyid, spki, expires, json } = key
-  return { upstream, keyid, keytype: KEY_TYPE, scheme: KEY_TYPE, spki, expires, json, firstSeen, leafIdx: null }
+  return {
+    upstream,
+    keyid,
+    keytype: KEY_TYPE,
+    scheme: KEY_TYPE,
+    spki,
+    expires,
+    json,
+    firstSeen,
+    leafIdx: null,
+  }
 }

@@ -42,6 +42,7 @@ export function buildApp(needs: AppNeeds) {
     handler: { standardHostname: false },
     serve: {
       reusePort: false,
+      development: false,
       idleTimeout: IDLE_TIMEOUT_SECONDS,
       maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
     },

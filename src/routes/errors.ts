@@ -42,13 +42,19 @@ export function errorResponse(error: unknown, request: Request, report: Report):
   const requestId = given !== null && REQUEST_ID.test(given) ? given : crypto.randomUUID()
   if (!(error instanceof RegistryError)) {
     log.error({ err: error, requestId, path: pathOnly(request) }, 'unexpected error')
-    return json(500, { error: `internal error; its details are in this server's log as ${requestId}`, code: 'internal', requestId })
+    return json(500, {
+      error: `internal error; its details are in this server's log as ${requestId}`,
+      code: 'internal',
+      requestId,
+    })
   }
   const status = STATUS[error.code]
-  if (status >= 500) log.warn({ code: error.code, requestId, detail: error.message }, 'request failed')
+  if (status >= 500)
+    log.warn({ code: error.code, requestId, detail: error.message }, 'request failed')
   if (status === 403 && wantsPage(request)) return refusalPage(error)
   const headers: Record<string, string> = {}
-  if (status === 503) headers['retry-after'] = String(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS)
+  if (status === 503)
+    headers['retry-after'] = String(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS)
   if (status === 401) headers['www-authenticate'] = 'Bearer'
   if (status === 403) headers['npm-notice'] = headerSafe(error.message)
   return json(
@@ -74,7 +80,11 @@ function refusalPage(error: RegistryError): Response {
   ])
 }
 
-function json(status: number, body: Record<string, unknown>, headers: Record<string, string> = {}): Response {
+function json(
+  status: number,
+  body: Record<string, unknown>,
+  headers: Record<string, string> = {},
+): Response {
   return new Response(JSON.stringify(body), {
     status,
     headers: {

@@ -15,12 +15,17 @@ export type HomeFacts = { version: string; publicUrl: string; vkey: string }
 export function homeRoute(facts: HomeFacts): Home {
   return request =>
     wantsPage(request)
-      ? page(200, 'npmx-registry', 'Every version served here was checked and stands in a public log.', [
-          ['use it with npm', `npm config set registry ${facts.publicUrl}`],
-          ['log', `${facts.publicUrl}-/sumdb/checkpoint`],
-          ['verifier key of the log', facts.vkey],
-          ['version', facts.version],
-        ])
+      ? page(
+          200,
+          'npmx-registry',
+          'Every version served here was checked and stands in a public log.',
+          [
+            ['use it with npm', `npm config set registry ${facts.publicUrl}`],
+            ['log', `${facts.publicUrl}-/sumdb/checkpoint`],
+            ['verifier key of the log', facts.vkey],
+            ['version', facts.version],
+          ],
+        )
       : Response.json({
           name: 'npmx-registry',
           version: facts.version,

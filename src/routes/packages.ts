@@ -118,7 +118,10 @@ function sendPackument(
 }
 
 /** Headers of an answer by encoding, made once: building them anew is a third of a hot request. */
-const madeHeaders = new WeakMap<PackumentAnswer, Map<Sendable['encoding'], Record<string, string>>>()
+const madeHeaders = new WeakMap<
+  PackumentAnswer,
+  Map<Sendable['encoding'], Record<string, string>>
+>()
 
 function bodyResponse(body: Sendable, answer: PackumentAnswer): Response {
   const made = madeHeaders.get(answer)
@@ -136,7 +139,9 @@ function packumentHeaders(answer: PackumentAnswer): Record<string, string> {
     'content-type': typeOf(answer.form),
     'etag': answer.etag,
     'last-modified': new Date(answer.modifiedMs).toUTCString(),
-    'vary': answer.variesByAgent ? 'accept, accept-encoding, user-agent' : 'accept, accept-encoding',
+    'vary': answer.variesByAgent
+      ? 'accept, accept-encoding, user-agent'
+      : 'accept, accept-encoding',
     'cache-control': CACHE_CONTROL,
   }
   if (answer.stale) headers['warning'] = '110 - "Response is Stale"'

@@ -21,9 +21,17 @@ const CONTENT_SECURITY_POLICY = [
 export type Fact = readonly [label: string, value: string]
 
 /** An HTML answer: a title, one paragraph and a list of facts. */
-export function page(status: number, title: string, lead: string, facts: readonly Fact[]): Response {
+export function page(
+  status: number,
+  title: string,
+  lead: string,
+  facts: readonly Fact[],
+): Response {
   const rows = facts
-    .map(([label, value]) => `<dt>${Bun.escapeHTML(label)}</dt><dd><pre>${Bun.escapeHTML(value)}</pre></dd>`)
+    .map(
+      ([label, value]) =>
+        `<dt>${Bun.escapeHTML(label)}</dt><dd><pre>${Bun.escapeHTML(value)}</pre></dd>`,
+    )
     .join('')
   const html =
     `<!doctype html><html lang="en"><meta charset="utf-8">` +

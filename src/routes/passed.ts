@@ -39,13 +39,20 @@ export function passedRoutes(needs: PassedRoutesNeeds) {
     }
   }
   const app = new Elysia({ name: 'passed' })
-    .get(SEARCH, guarded(request => needs.passing.search(queryOf(request))))
+    .get(
+      SEARCH,
+      guarded(request => needs.passing.search(queryOf(request))),
+    )
     .get(
       `${ATTESTATIONS}*`,
       guarded(request => attestations(request, needs)),
     )
   for (const path of AUDITS) {
-    app.post(path, guarded(request => audit(request, path, needs)), { parse: 'none' })
+    app.post(
+      path,
+      guarded(request => audit(request, path, needs)),
+      { parse: 'none' },
+    )
   }
   return app
 }
@@ -59,7 +66,10 @@ async function audit(request: Request, path: string, needs: PassedRoutesNeeds): 
   const declared = Number(request.headers.get('content-length') ?? 0)
   const body = declared > AUDIT_BODY_BYTES_MAX ? null : await request.arrayBuffer()
   if (body === null || body.byteLength > AUDIT_BODY_BYTES_MAX) {
-    throw new RegistryError('bad-request', `an audit of more than ${AUDIT_BODY_BYTES_MAX} bytes is not passed on`)
+    throw new RegistryError(
+      'bad-request',
+      `an audit of more than ${AUDIT_BODY_BYTES_MAX} bytes is not passed on`,
+    )
   }
   return await needs.passing.audit(path, body, {
     'content-type': request.headers.get('content-type') ?? 'application/json',

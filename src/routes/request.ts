@@ -48,7 +48,8 @@ export function queryOf(request: Request): URLSearchParams {
 function pathAndQuery(request: Request): string {
   // Bun hands on a relative URL when the Host header is malformed: nothing may be routed by it.
   const start = request.url.startsWith('http') ? request.url.indexOf('/', 8) : -1
-  if (start === -1) throw new RegistryError('bad-request', 'the Host header of this request is malformed')
+  if (start === -1)
+    throw new RegistryError('bad-request', 'the Host header of this request is malformed')
   return request.url.slice(start)
 }
 
@@ -93,7 +94,7 @@ export function wantsFresh(request: Request): boolean {
 /**
  * Does the client hold this representation already? If-None-Match wins over If-Modified-Since.
  * @param etag strong or weak entity tag, quoted
- * @param modifiedMs when OUR rendering last changed, not the upstream's document
+ * @param modifiedMs when OUR rendering last changed, not the upstream's document; a whole second
  */
 export function isNotModified(headers: Headers, etag: string, modifiedMs: number): boolean {
   const tags = headers.get('if-none-match')
@@ -107,8 +108,7 @@ export function isNotModified(headers: Headers, etag: string, modifiedMs: number
   const since = headers.get('if-modified-since')
   if (since === null) return false
   const sinceMs = Date.parse(since)
-  // HTTP dates have whole seconds: a rendering of the same second may be newer.
-  return Number.isFinite(sinceMs) && Math.ceil(modifiedMs / 1000) * 1000 <= sinceMs
+  return Number.isFinite(sinceMs) && modifiedMs <= sinceMs
 }
 
 function negotiate(headers: Record<string, string>): Negotiator {

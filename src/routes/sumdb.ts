@@ -46,9 +46,18 @@ export function sumdbRoutes(needs: SumdbRoutesNeeds) {
       `${ROOT}/vkey`,
       guarded(() => readable(`${needs.records.vkey}\n`, TEXT, HEAD_CACHE_CONTROL)),
     )
-    .get(`${ROOT}/tile/*`, guarded(request => tile(request, needs)))
-    .get(`${LOOKUP}*`, guarded(request => lookup(request, needs)))
-    .get(`${PROOF}*`, guarded(request => proof(request, needs)))
+    .get(
+      `${ROOT}/tile/*`,
+      guarded(request => tile(request, needs)),
+    )
+    .get(
+      `${LOOKUP}*`,
+      guarded(request => lookup(request, needs)),
+    )
+    .get(
+      `${PROOF}*`,
+      guarded(request => proof(request, needs)),
+    )
 }
 
 function tile(request: Request, needs: SumdbRoutesNeeds): Response {

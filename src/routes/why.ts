@@ -60,7 +60,10 @@ function explanationJson(found: Explained): Response {
       count: found.count,
       evidence: found.evidence,
     },
-    { status: 403, headers: { 'cache-control': 'no-store', 'npm-notice': headerSafe(found.sentence) } },
+    {
+      status: 403,
+      headers: { 'cache-control': 'no-store', 'npm-notice': headerSafe(found.sentence) },
+    },
   )
 }
 

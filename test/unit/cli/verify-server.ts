@@ -11,13 +11,8 @@ import type { LockfileEntry } from '../../../src/registries/lockfile-entry.ts'
 import { parseLockfile } from '../../../src/registries/lockfile.ts'
 import { MemoryLog, testKey } from '../log/memory-log.ts'
 
-export const VKEY = vkeyOf(testKey())
+export const VKEY = testKey().verifier.vkey
 export const FIXTURES = join(import.meta.dir, '../../fixtures/lockfiles')
-
-/** The text form of a key, which verifiers do not keep. */
-function vkeyOf({ verifier }: ReturnType<typeof testKey>): string {
-  return verifier.vkey
-}
 
 export function record(name: string, version: string, integrity: string): Uint8Array {
   return encodeLeaf({
@@ -37,10 +32,11 @@ export function fixtureEntries(path: string): LockfileEntry[] {
   return lockfile.entries.filter(entry => entry.kind !== 'not-registry')
 }
 
-/** A log with all versions of the fixtures; what only berry has gets the hash of its tarball. */
-export function fixtureLog(): MemoryLog {
+const ALL = ['npm-3/package-lock.json', 'yarn-1/yarn.lock', 'yarn-4/yarn.lock']
+
+/** A log with all versions of these fixtures; one without a hash gets that of its tarball. */
+export function fixtureLog(paths: readonly string[] = ALL): MemoryLog {
   const integrities = new Map<string, string>()
-  const paths = ['npm-3/package-lock.json', 'yarn-1/yarn.lock', 'yarn-4/yarn.lock']
   for (const entry of paths.flatMap(fixtureEntries)) {
     const identity = `${entry.name}@${entry.version}`
     if (integrities.has(identity)) continue
@@ -87,18 +83,23 @@ function answer(log: MemoryLog, path: string): Response {
   const [, file] = /^\/-\/sumdb\/(.*)$/.exec(path) ?? []
   if (file === 'checkpoint') return new Response(log.note())
   if (file === 'vkey') return new Response(`${VKEY}\n`)
-  if (file?.startsWith('tile/') === true) return new Response(new Blob([log.read(file)]))
+  if (file?.startsWith('tile/') === true) return bytesOf(log.read(file))
   if (file?.startsWith('lookup/') === true) {
     const identity = decodeURIComponent(file.slice('lookup/'.length))
     const at = identity.lastIndexOf('@')
     const index = log.find(identity.slice(0, at), identity.slice(at + 1))
-    return index === -1 ? failure(404, `${identity} not found`) : new Response(log.answer(index))
+    return index === -1 ? failure(404, `${identity} not found`) : bytesOf(log.answer(index))
   }
   const [, name, version] = /^\/(.+)\/-\/[^/]*?-(\d[^/]*)\.tgz$/.exec(path) ?? []
   if (name === undefined || version === undefined) return failure(404, 'no such path')
-  return new Response(new Blob([tarballOf(name, version)]))
+  return bytesOf(tarballOf(name, version))
 }
 
 export function failure(status: number, error: string, headers = {}): Response {
   return Response.json({ error, code: 'x' }, { status, headers })
+}
+
+/** An answer with these bytes. */
+export function bytesOf(bytes: Uint8Array): Response {
+  return new Response(new Uint8Array(bytes))
 }

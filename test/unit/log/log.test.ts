@@ -387,14 +387,16 @@ describe('Log', () => {
 
   test('publish() can be tried again after a full disk', () => {
     const { store, log } = madeLog(200)
-    const { writeFiles } = store
-    store.writeFiles = () => {
-      throw new Error('no space left on device')
+    const writeFiles = store.writeFiles.bind(store)
+    let isFull = true
+    store.writeFiles = files => {
+      if (isFull) throw new Error('no space left on device')
+      writeFiles(files)
     }
     log.append(versionLeaves(200, 300))
     expect(() => log.publish()).toThrow('no space left')
     expect(log.size).toBe(200)
-    store.writeFiles = writeFiles
+    isFull = false
     log.publish()
     expect(log.size).toBe(300)
     checkFiles(store, 300)

@@ -25,7 +25,10 @@ import { type ReadHash, leafHash, treeRoot } from '../../../src/log/tree.ts'
 export const ORIGIN = 'registry.example/log'
 
 /** A key pair from a fixed seed, so that tests are the same every day. */
-export function testKey(name: string = ORIGIN, seed = 'seed'): { signer: Signer; verifier: Verifier } {
+export function testKey(
+  name: string = ORIGIN,
+  seed = 'seed',
+): { signer: Signer; verifier: Verifier } {
   const { skey, vkey } = generateLogKey(name, sha256(encodeText(seed)))
   return { signer: newSigner(skey), verifier: newVerifier(vkey) }
 }

@@ -69,8 +69,7 @@ describe('keys (x/mod TestNewVerifier, TestNewSigner, TestGenerateKey)', () => {
   })
 
   test('keys of another length or algorithm are refused, with their hashes adjusted', () => {
-    const longer =
-      'PeterNeumann+cc469956+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TWBADKEY=='
+    const longer = 'PeterNeumann+cc469956+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TWBADKEY=='
     const other = 'PeterNeumann+173116ae+ZRpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW'
     expect(code(() => newVerifier(longer))).toBe('bad-key')
     expect(code(() => newVerifier(other))).toBe('bad-key')
@@ -146,7 +145,9 @@ describe('notes (x/mod TestSign, TestOpen)', () => {
     const unknown = Array.from({ length: 99 }, (_, i) =>
       formatSignature({ name: `witness${i}.example`, keyHash: i }, new Uint8Array(72)),
     )
-    expect(openNote(`${TEXT}\n${unknown.join('')}${PETER_SIG}`, [peter]).unverified).toHaveLength(99)
+    expect(openNote(`${TEXT}\n${unknown.join('')}${PETER_SIG}`, [peter]).unverified).toHaveLength(
+      99,
+    )
     const many = `${TEXT}\n${PETER_SIG.repeat(101)}`
     expect(code(() => openNote(many, [peter]))).toBe('malformed-note')
   })
@@ -188,7 +189,10 @@ describe('notes (x/mod TestSign, TestOpen)', () => {
       `${TEXT}\n${sig.replace('x08go', 'x0 8go')}`,
     ]
     for (const note of malformed) {
-      expect(code(() => openNote(note, [peter])), JSON.stringify(note)).toBe('malformed-note')
+      expect(
+        code(() => openNote(note, [peter])),
+        JSON.stringify(note),
+      ).toBe('malformed-note')
     }
     expect(code(() => openNote(`${'a'.repeat(1_000_000)}\n\n${sig}`, [peter]))).toBe(
       'malformed-note',
@@ -198,7 +202,8 @@ describe('notes (x/mod TestSign, TestOpen)', () => {
   test('openNote() refuses a note with any character of text or signature changed', () => {
     const note = `${TEXT}\n${PETER_SIG}`
     for (let i = 0; i < note.length; i++) {
-      const changed = note.slice(0, i) + String.fromCharCode(note.charCodeAt(i) ^ 1) + note.slice(i + 1)
+      const changed =
+        note.slice(0, i) + String.fromCharCode(note.charCodeAt(i) ^ 1) + note.slice(i + 1)
       expect(code(() => openNote(changed, [peter]))).not.toBe('accepted')
       const dropped = note.slice(0, i) + note.slice(i + 1)
       expect(code(() => openNote(dropped, [peter]))).not.toBe('accepted')
@@ -240,7 +245,9 @@ describe('checkpoints', () => {
         expect(parseCheckpoint(text)).toEqual(value)
         const near = text.slice(0, where) + piece + text.slice(where + 1)
         if (near !== text && code(() => parseCheckpoint(near)) === 'accepted') {
-          expect(near.startsWith(text) || formatCheckpoint(parseCheckpoint(near)) === near).toBe(true)
+          expect(near.startsWith(text) || formatCheckpoint(parseCheckpoint(near)) === near).toBe(
+            true,
+          )
         }
       }),
       { numRuns: 300 },

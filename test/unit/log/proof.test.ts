@@ -55,7 +55,8 @@ describe('proofs', () => {
   test('no file with one character changed proves anything', () => {
     const text = formatProof(proofOf(137))
     for (let i = 0; i < text.length; i++) {
-      const changed = text.slice(0, i) + String.fromCharCode(text.charCodeAt(i) ^ 1) + text.slice(i + 1)
+      const changed =
+        text.slice(0, i) + String.fromCharCode(text.charCodeAt(i) ^ 1) + text.slice(i + 1)
       expect(refused(() => checkProof(parseProof(changed), leafAt(137), log.verifier))).toBe(true)
       const dropped = text.slice(0, i) + text.slice(i + 1)
       expect(refused(() => checkProof(parseProof(dropped), leafAt(137), log.verifier))).toBe(true)

@@ -63,7 +63,23 @@ describe('planTiles()', () => {
 
 describe('checkTiles()', () => {
   test('gives every hash of trees around the powers of 256', () => {
-    for (const size of [1, 2, 3, 255, 256, 257, 258, 259, 511, 512, 513, 65_535, 65_536, 65_795, BIG]) {
+    for (const size of [
+      1,
+      2,
+      3,
+      255,
+      256,
+      257,
+      258,
+      259,
+      511,
+      512,
+      513,
+      65_535,
+      65_536,
+      65_795,
+      BIG,
+    ]) {
       const root = log.root(size)
       const step = Math.max(1, Math.floor(size / 50))
       for (let index = 0; index < size; index += step) {

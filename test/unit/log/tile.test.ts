@@ -183,7 +183,7 @@ describe('entries', () => {
         const within = new Uint8Array(bytes.length + 20)
         within.set(bytes, offset)
         const read = parseEntries(within.subarray(offset, offset + bytes.length))
-        expect(read.map(e => [...e])).toEqual(entries.map(e => [...e]))
+        expect(read.map(e => e.toHex())).toEqual(entries.map(e => e.toHex()))
         if (bytes.length > 0) {
           const short = attempt(() => parseEntries(bytes.subarray(0, -1)))
           expect(short === undefined || short.length < entries.length).toBe(true)

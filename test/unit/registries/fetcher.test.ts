@@ -63,7 +63,7 @@ describe('get()', () => {
   test('keeps one connection for requests in a row, 404s among them', async () => {
     using server = serveRaw((_, n) => ({
       send: [head(n % 2 === 0 ? OK : '404 Not Found', 'content-length: 2'), '{}'],
-      then: 'open',
+      ending: 'open',
     }))
     const fetcher = newFetcher()
     for (let i = 0; i < 6; i += 1) await fetcher.get(ask(server.origin))
@@ -102,7 +102,7 @@ describe('get()', () => {
 })
 
 describe('get() never takes a cut body for an answer (U3)', () => {
-  const body = Buffer.from(JSON.stringify({ name: 'lodash', noise: [...crypto.randomUUID()] }))
+  const body = Buffer.from(JSON.stringify({ name: 'lodash', noise: crypto.randomUUID() }))
   const packed = gzipSync(body)
   const forms: [string, string[], Uint8Array][] = [
     ['content-length', [`content-length: ${body.length}`], body],
@@ -119,22 +119,23 @@ describe('get() never takes a cut body for an answer (U3)', () => {
     ],
     ['gzip to the end of the connection', ['content-encoding: gzip', 'connection: close'], packed],
   ]
-  test.each(forms)('%s, at 100 points', async (form, headers, wire) => {
+  test.each(forms)('%s, at many points', async (form, headers, wire) => {
     let cut = wire.length
     using server = serveRaw(() => ({
       send: [head(OK, ...headers), wire.subarray(0, cut)],
-      then: cut % 3 === 0 ? 'reset' : 'end',
+      ending: cut % 3 === 0 ? 'reset' : 'end',
     }))
     const fetcher = newFetcher({ retriesMax: 0 })
     // The last four bytes of a chunked body carry nothing: all of it has come before.
     const last = form.startsWith('chunked') ? wire.length - 5 : wire.length - 1
-    for (let i = 0; i < 100; i += 1) {
-      cut = Math.floor((last * i) / 99)
+    // The runtime writes a line to stderr for each of the last kind: a few will do.
+    const points = headers.includes('connection: close') ? 4 : 33
+    for (let i = 0; i < points; i += 1) {
+      cut = Math.floor((last * i) / (points - 1))
       const { code } = await errorOf(
         fetcher.get(ask(server.origin, { url: `${server.origin}/${i}` })),
       )
       expect(['upstream-unreachable', 'upstream-bad-answer']).toContain(code)
-      await fetcher.get(ask(server.origin)).catch(() => undefined)
       cut = wire.length
       // A whole answer in between keeps the breaker closed and shows that the form is right.
       if (i % 2 === 0) expect(textOf(await fetcher.get(ask(server.origin)))).toBe(body.toString())
@@ -177,7 +178,7 @@ describe('get() stops at its limits', () => {
   test('a body that says that it is too large, before reading it', async () => {
     using server = serveRaw(() => ({
       send: [head(OK, `content-length: ${MIB + 1}`)],
-      then: 'open',
+      ending: 'open',
     }))
     const error = await errorOf(newFetcher().get(ask(server.origin)))
     expect(error.code).toBe('too-large')
@@ -211,9 +212,9 @@ describe('get() stops at its limits', () => {
   })
 
   const slow: [string, Reply][] = [
-    ['silence after the connection', { then: 'open' }],
+    ['silence after the connection', { ending: 'open' }],
     ['headers that drip', { send: [head(OK, 'content-length: 2'), '{}'], dripMs: 20 }],
-    ['silence after the headers', { send: [head(OK, 'content-length: 9')], then: 'open' }],
+    ['silence after the headers', { send: [head(OK, 'content-length: 9')], ending: 'open' }],
   ]
   test.each(slow)('%s (U2)', async (_, reply) => {
     using server = serveRaw(() => reply)
@@ -281,13 +282,13 @@ describe('get() stops at its limits', () => {
     expect(most).toBe(4)
     expect(answers.length - refused.length).toBeGreaterThanOrEqual(10)
     expect(refused.length).toBeGreaterThanOrEqual(25)
-    for (const { reason } of refused) expect(reason).toMatchObject({ code: 'busy' })
+    for (const refusal of refused) expect(refusal).toMatchObject({ reason: { code: 'busy' } })
     expect((await fetcher.get(request)).status).toBe(200)
     await server.stop(true)
   })
 
   test('time in line', async () => {
-    using server = serveRaw(() => ({ then: 'open' }))
+    using server = serveRaw(() => ({ ending: 'open' }))
     const fetcher = newFetcher({ requestsMax: 1, totalTimeoutMs: 150, headersTimeoutMs: 120 })
     const [first, second] = await Promise.all([
       errorOf(fetcher.get(ask(server.origin))),
@@ -315,7 +316,7 @@ describe('get() tries again (U1)', () => {
 
   test('after a connection that is cut before the answer', async () => {
     using server = serveRaw((_, n) =>
-      n === 0 ? { then: 'reset' } : { send: [head(OK, 'content-length: 2'), '{}'] },
+      n === 0 ? { ending: 'reset' } : { send: [head(OK, 'content-length: 2'), '{}'] },
     )
     expect((await newFetcher().get(ask(server.origin))).status).toBe(200)
   })
@@ -327,7 +328,7 @@ describe('get() tries again (U1)', () => {
     expect(answer.status).toBe(503)
     expect(server.requests).toHaveLength(1)
     expect(server.requests[0]).toEndWith('\r\n\r\n{"a":["1.0.0"]}')
-    using cut = serveRaw(() => ({ then: 'reset' }))
+    using cut = serveRaw(() => ({ ending: 'reset' }))
     await errorOf(newFetcher().get(ask(cut.origin, { method: 'POST', body })))
     expect(cut.requests).toHaveLength(1)
   })
@@ -348,7 +349,7 @@ describe('an origin that is down', () => {
     let now = 0
     let isUp = false
     using server = serveRaw(() =>
-      isUp ? { send: [head(OK, 'content-length: 2'), '{}'] } : { then: 'reset' },
+      isUp ? { send: [head(OK, 'content-length: 2'), '{}'] } : { ending: 'reset' },
     )
     const fetcher = newFetcher({ retriesMax: 0 }, () => now)
     const get = (name: string): Promise<FetchedAnswer> =>

@@ -68,9 +68,7 @@ describe.each(FILES)('%s', (path, format, version) => {
     )
     // Yarn 1 does not know bundling: it lists what the local tarball bundles.
     if (format === 'yarn-1') found.delete('inherits@2.0.4')
-    expect(Object.fromEntries([...found].toSorted())).toEqual(
-      Object.fromEntries([...EXPECTED].toSorted()),
-    )
+    expect(Object.fromEntries(found)).toEqual(Object.fromEntries(EXPECTED))
   })
 
   test('every hash stands on the line that is told', () => {

@@ -22,7 +22,7 @@ export type Reply = {
   send?: (string | Uint8Array)[]
   /** One byte after another, each after so many milliseconds. */
   dripMs?: number
-  then?: Ending
+  ending?: Ending
 }
 
 /** Listens on loopback; `reply` says what comes for the n-th request (from 0). */
@@ -36,15 +36,15 @@ export function serveRaw(reply: (request: string, n: number) => Reply): RawServe
       },
       data(socket, data) {
         const request = data.toString()
-        const { send = [], dripMs, then = 'end' } = reply(request, server.requests.length)
+        const { send = [], dripMs, ending = 'end' } = reply(request, server.requests.length)
         server.requests.push(request)
         const bytes = Buffer.concat(send.map(part => toBytes(part)))
         if (dripMs !== undefined) return drip(socket, bytes, dripMs)
         socket.write(bytes)
         socket.flush()
-        if (then === 'end') socket.end()
+        if (ending === 'end') socket.end()
         // A moment, so that what was sent arrives before the reset.
-        if (then === 'reset') setTimeout(() => socket.terminate(), 5)
+        if (ending === 'reset') setTimeout(() => socket.terminate(), 5)
       },
     },
   })
