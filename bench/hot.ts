@@ -27,6 +27,7 @@ const FORMS = [
 
 type Form = (typeof FORMS)[number]
 
+const BARE = Bun.fileURLToPath(new URL('bare.ts', import.meta.url))
 const CONNECTIONS = 32
 const RUN_MS = 3000
 const WARM_MS = 1000
@@ -81,10 +82,8 @@ export async function measureHot(needs: HotNeeds): Promise<Hot> {
     await using stack = new AsyncDisposableStack()
     const folder = stack.use(temporaryFolder(`hot-${size}`)).path
     const contestants = await startContestants(needs, name, folder, stack)
-    ceiling ??= await needs.generator.run({
-      ...loadOf(contestants.bare, '/nothing', FORMS[0]),
-      ms: RUN_MS,
-    })
+    const empty = await needs.generator.run(loadOf(contestants.bare, '/nothing', FORMS[0]))
+    if (empty.requestsPerSecond > (ceiling?.requestsPerSecond ?? 0)) ceiling = empty
     for (const form of FORMS) {
       rows.push(await measureForm(needs, contestants, { size, name, form }))
     }
@@ -139,7 +138,7 @@ async function storeBodies(ours: Server, name: string, folder: string): Promise<
 
 export function launchBare(home: string, stored: string): Promise<Server> {
   const port = freePort()
-  const command = [process.execPath, join(import.meta.dir, 'bare.ts'), stored, String(port)]
+  const command = [process.execPath, BARE, stored, String(port)]
   return launch({ command, home, url: `http://127.0.0.1:${port}`, readyPath: '/nothing' })
 }
 
@@ -184,7 +183,6 @@ async function measureForm(
     if (verdaccio === null) continue
     runs.verdaccio.push(await runOwn({ ...loadOf(verdaccio, `/${name}`, form), ...PEER_LOAD }))
   }
-  const rates = (of: LoadResult[]): number[] => of.map(run => run.requestsPerSecond)
   const peer = verdaccio === null ? null : runs.verdaccio
   return {
     size,
@@ -219,4 +217,8 @@ function figures(runs: LoadResult[]): Figures {
     p99Ms: median(runs.map(run => run.p99Ms)),
     runs,
   }
+}
+
+function rates(runs: readonly LoadResult[]): number[] {
+  return runs.map(run => run.requestsPerSecond)
 }

@@ -16,17 +16,18 @@ const CLOSE = '<!-- /bench -->'
 export type Report = {
   machine: Machine
   rounds: number
+  startRounds: number
   date: string
   /** What could not be measured, and why. */
   notes: string[]
 } & Results
 
 export function formatReport(report: Report): string {
-  const { machine, rounds, hot, start, installs } = report
+  const { machine, rounds, startRounds, hot, start, installs } = report
   const sections = [
     `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Bun ${machine.bun}; load by ` +
-      `${machine.generator}; ${report.date}. Medians of ${rounds} interleaved rounds; ratios are ` +
-      'medians over rounds.',
+      `${machine.generator}; ${report.date}. Medians of ${rounds} interleaved rounds ` +
+      `(start: ${startRounds}); ratios are medians over rounds.`,
     ...(hot === null ? [] : hotSections(hot, rounds)),
     ...(start === null ? [] : [startSection(start)]),
     ...(installs === null ? [] : [installSection(installs, rounds)]),

@@ -98,5 +98,5 @@ export class ResponseReader {
 const HEAD_BYTES_MAX = 4096
 
 function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).latin1Slice()
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 }

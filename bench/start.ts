@@ -90,11 +90,13 @@ async function fill(
 }
 
 function medianMemory(all: readonly Memory[]): Memory {
-  const known = (values: (number | null)[]): number | null =>
-    values.includes(null) ? null : median(values.map(Number))
   return {
     resident: median(all.map(one => one.resident)),
-    peak: known(all.map(one => one.peak)),
-    privateDirty: known(all.map(one => one.privateDirty)),
+    peak: knownMedian(all.map(one => one.peak)),
+    privateDirty: knownMedian(all.map(one => one.privateDirty)),
   }
+}
+
+function knownMedian(values: readonly (number | null)[]): number | null {
+  return values.includes(null) ? null : median(values.map(Number))
 }

@@ -15,7 +15,7 @@ const ROOT = join(import.meta.dir, '..')
 /** Tests of the program as a whole run this file, and fail when it is not there. */
 const BINARY = join(ROOT, 'dist/npmx-registry')
 
-type Step = { title: string; command: string[]; folder?: string }
+type Step = { title: string; command: string[]; folder?: string; env?: Record<string, string> }
 
 type Outcome = { title: string; result: 'passed' | 'FAILED' | 'none yet'; ms: number }
 
@@ -26,12 +26,18 @@ const TEST_MS_MAX = 600_000
 
 function tests(title: string, folder: string): Step {
   const timeout = `--timeout=${TEST_MS_MAX}`
-  return { title, folder, command: [BUN, 'test', timeout, `./${folder}`] }
+  const env = { ...Bun.env, NPMX_REGISTRY_BINARY: BINARY }
+  return { title, folder, command: [BUN, 'test', timeout, `./${folder}`], env }
 }
 
 const FAST: Step[] = [
   { title: 'architecture', command: [BUN, 'test', './test/architecture.test.ts'] },
-  { title: 'unit', command: [BUN, 'test', './test/unit'], folder: 'test/unit' },
+  {
+    title: 'unit',
+    // Bun's own limit of 5 s is for a machine that does nothing else.
+    command: [BUN, 'test', '--timeout=30000', './test/unit'],
+    folder: 'test/unit',
+  },
 ]
 
 const SLOW: Step[] = [
@@ -59,7 +65,7 @@ async function runStep(step: Step): Promise<Outcome> {
   }
   const child = Bun.spawn(step.command, {
     cwd: ROOT,
-    env: { ...process.env, NPMX_REGISTRY_BINARY: BINARY },
+    env: step.env ?? process.env,
     stdio: ['ignore', 'inherit', 'inherit'],
   })
   const exitCode = await child.exited

@@ -129,7 +129,7 @@ function fromFlag(name: SettingName, flags: Flags): Resolved | null {
   return text === undefined ? null : resolved(name, text, `--${name}`, process.cwd())
 }
 
-/** A variable, or its `_FILE` twin that names a file with the value; an empty one counts as unset. */
+/** A variable, or its `_FILE` twin that names a file with the value. An empty one is unset. */
 function fromEnv(name: SettingName, env: Environment): Resolved | null {
   const variable = variableOf(name)
   const twin = `${variable}_FILE`
@@ -246,6 +246,7 @@ function unknownVariables(env: Environment): string[] {
     .filter(name => name.startsWith(ENV_PREFIX) && !known.has(name) && !INJECTED.test(name))
     .map(name => {
       const meant = nearest(name, [...known])
-      return `${name} is set but means nothing here${meant === undefined ? '' : `; did you mean ${meant}?`}`
+      const advice = meant === undefined ? '' : `; did you mean ${meant}?`
+      return `${name} is set but means nothing here${advice}`
     })
 }

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import pino from 'pino'
 import type { Config } from './config.ts'
+import { CacheFiles } from './db/cache-files.ts'
 import { Documents } from './db/documents.ts'
 import { Incidents } from './db/incidents.ts'
 import { openLogKey, readOrMakeKey } from './db/keys.ts'
@@ -14,7 +15,6 @@ import { lockDataDir } from './db/lock.ts'
 import { SqliteLogStore } from './db/log-store.ts'
 import { openCache, openRegistry, registryPath } from './db/open.ts'
 import { Packages } from './db/packages.ts'
-import { PlainFiles } from './db/plain-files.ts'
 import type { RegistryDb } from './db/registry-db.ts'
 import { TileStore } from './db/tile-store.ts'
 import { type UpstreamRow, Upstreams } from './db/upstreams.ts'
@@ -24,13 +24,15 @@ import { Bodies } from './registries/bodies.ts'
 import { defaultRegistryUrl } from './registries/default-registry.ts'
 import { Explanations } from './registries/explanations.ts'
 import { Fetcher } from './registries/fetcher.ts'
-import { Ledger, timestamp } from './registries/ledger.ts'
+import { Ledger } from './registries/ledger.ts'
+import { timestamp } from './registries/timestamp.ts'
 import { generateSigningKey, publishedKey } from './registries/own-key.ts'
 import { PackumentPool } from './registries/packument-pool.ts'
 import { Passing } from './registries/passing.ts'
 import { Proxy } from './registries/proxy.ts'
 import { Records } from './registries/records.ts'
 import { Refresher } from './registries/refresher.ts'
+import { Renderings } from './registries/renderings.ts'
 import { type Source, Sources } from './registries/source.ts'
 import { Tarballs } from './registries/tarballs.ts'
 import { Trust } from './registries/trust.ts'
@@ -78,25 +80,23 @@ export async function buildServices(config: Config): Promise<Services> {
 
   const warn = (text: string) => logger.warn(text)
   const fetcher = new Fetcher({ userAgent: `npmx-registry/${version}` })
-  const pool = stack.use(
-    new PackumentPool({
-      url: new URL('./registries/packument-worker.ts', import.meta.url).href,
-    }),
-  )
+  const pool = stack.use(new PackumentPool())
   const sources = buildSources({ upstreams, db, log, fetcher, warn })
   const packages = new Packages(db)
   const incidents = new Incidents(db)
   const documents = new Documents(cache)
   const base = config.publicUrl
   const ledger = new Ledger({ db, log, store, packages, incidents, base, now })
-  const refresher = new Refresher({ documents, packages, ledger, pool, now })
+  const files = new CacheFiles(join(config.dataDir, 'cache', 'files'))
+  const refresher = new Refresher({ documents, files, packages, ledger, pool, now })
+  const renderings = new Renderings({ documents, files, pool, now })
   const settings = { base, canonicalOrigin: new URL(defaultRegistryUrl()).origin }
-  const proxy = new Proxy({ sources, documents, packages, refresher, pool, settings, now })
+  const proxy = new Proxy({ sources, documents, packages, refresher, renderings, settings, now })
   const tiles = new TileStore(store, () => log.published)
   const app = buildApp({
     proxy,
     tarballs: new Tarballs({ sources, packages, incidents, proxy, base, now, warn }),
-    bodies: new Bodies(new PlainFiles(join(config.dataDir, 'cache', 'plain'))),
+    bodies: new Bodies(files),
     home: homeRoute({ version, publicUrl: base, vkey: logKey.vkey }),
     prefix: new URL(base).pathname.replace(/\/$/, ''),
     report: { logger, fatal: exitOnFatal(logger) },

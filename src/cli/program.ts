@@ -239,7 +239,10 @@ function addVersion(program: Command, io: Io, settle: Settle): void {
   examples(command, ['version', 'version --json'])
 }
 
-/** Commander has printed its own message; a ConfigError is a sentence; the rest is a fault of ours. */
+/**
+ * Commander has printed its message by now. A fault of ours ends as "could not check": nothing was
+ * found, and a program that reads exit codes must not think so.
+ */
 function failed(error: unknown, io: Io): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
   if (error instanceof ConfigError) {

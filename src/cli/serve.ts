@@ -23,7 +23,7 @@ export type UpstreamSummary = {
   signs: 'yes' | 'no' | 'unknown'
 }
 
-/** What `serve` needs of `buildServices(config)`; disposing of it ends requests, workers and files. */
+/** What `serve` needs of `buildServices(config)`. Disposing ends requests, workers and files. */
 export interface Serving extends AsyncDisposable {
   /** Whether this start made the data dir. */
   readonly dataDirIsNew: boolean
@@ -97,7 +97,7 @@ function listenForStop(io: Io): { first: Promise<StopSignal>; second: Promise<St
   return { first: first.promise, second: second.promise }
 }
 
-/** SIGTERM is how a service manager ends a service, and no fault; SIGINT is told as shells tell it. */
+/** SIGTERM is how service managers end a service, and no fault; SIGINT is told as shells do. */
 function exitCodeOf(signal: StopSignal): number {
   return signal === 'SIGINT' ? EXIT.interrupted : EXIT.ok
 }
@@ -191,7 +191,10 @@ function systemSentence(code: string | null, error: unknown, config: Config): st
     case 'EPERM':
     case 'EROFS':
     case 'ENOTDIR':
-      return `not permitted (${String(error)}). Is ${config.dataDir} ours to write, and ${address} to listen on?`
+      return (
+        `not permitted (${String(error)}). ` +
+        `Is ${config.dataDir} ours to write, and ${address} ours to listen on?`
+      )
     default:
       return null
   }

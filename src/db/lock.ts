@@ -25,7 +25,13 @@ export class LockedError extends Error {
   }
 }
 
-export type DataDirLock = Disposable & { release(): void }
+export type DataDirLock = Disposable & { release: () => void }
+
+/**
+ * The locks of this process. A connection that nobody refers to is closed by the garbage collector,
+ * and the lock with it; a caller that drops its handle must not lose the data dir that way.
+ */
+const held = new Set<Database>()
 
 /** Takes the data dir or throws `LockedError`, without waiting. */
 export function lockDataDir(dataDir: string, pid: number): DataDirLock {
@@ -47,7 +53,11 @@ export function lockDataDir(dataDir: string, pid: number): DataDirLock {
     }
     throw error
   }
-  const release = () => database.close()
+  held.add(database)
+  const release = () => {
+    held.delete(database)
+    database.close()
+  }
   return { release, [Symbol.dispose]: release }
 }
 

@@ -6,7 +6,8 @@
 import type { Statement } from 'bun:sqlite'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { LogFatalError, type LogFile, type LogState, type LogStore } from '../log/log.ts'
+import type { LogFile } from '../log/full-tiles.ts'
+import { LogFatalError, type LogState, type LogStore } from '../log/log.ts'
 import { DurableError, writeImmutable } from './durable.ts'
 import type { RegistryDb } from './registry-db.ts'
 

@@ -96,6 +96,7 @@ export class Packages {
   readonly #mark: Statement<unknown, [string, string, string]>
   readonly #firstSeen: Statement<{ first_seen: string }, [string, string]>
   readonly #summaries: Statement<SummaryColumns, [string, string]>
+  readonly #page: Statement<SummaryColumns, [string, string, string, number]>
   readonly #logged: Statement<LoggedColumns, [string, string]>
   readonly #one: Statement<SummaryColumns & { projection: string }, [string, string, string]>
   readonly #byFile: Statement<SummaryColumns, [string, string, string]>
@@ -113,6 +114,9 @@ export class Packages {
       'SELECT first_seen FROM package WHERE namespace = ? AND name = ?',
     )
     this.#summaries = database.prepare(`SELECT ${SUMMARY} ${ofPackage}`)
+    this.#page = database.prepare(
+      `SELECT ${SUMMARY} ${ofPackage} AND version > ? ORDER BY version LIMIT ?`,
+    )
     this.#logged = database.prepare(
       `SELECT version, integrity, manifest_hash, keyid, sig, since_first_sight ${ofPackage}
        AND leaf_idx IS NOT NULL`,
@@ -141,6 +145,11 @@ export class Packages {
     this.#db.transaction(() => {
       for (const row of rows) this.#upsert.run(...parameters(row))
     })
+  }
+
+  /** The next versions after `after`, in the order of their text, without projections. */
+  summaryPage(namespace: string, name: string, after: string, limit: number): VersionSummary[] {
+    return this.#page.all(namespace, name, after, limit).map(toSummary)
   }
 
   /** All versions of a package, without projections. */

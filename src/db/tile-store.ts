@@ -115,17 +115,22 @@ export class TileStore {
   #checked(path: string, isSound: (bytes: Uint8Array) => boolean): Uint8Array {
     const known = this.#cache.get(path)
     if (known !== undefined) return known
-    const bytes = this.#readFile(path)
-    if (!isSound(bytes)) throw new TileDamagedError(path, 'does not hash to the signed tree')
+    const bytes = attempt(path, () => this.#store.readFile(path))
+    if (!attempt(path, () => isSound(bytes))) {
+      throw new TileDamagedError(path, 'does not hash to the signed tree')
+    }
     this.#cache.set(path, bytes)
     return bytes
   }
+}
 
-  #readFile(path: string): Uint8Array {
-    try {
-      return this.#store.readFile(path)
-    } catch (error) {
-      throw new TileDamagedError(path, 'cannot be read', error)
-    }
+/** What goes wrong with a file that the tree has is damage, never "no such tile". */
+function attempt<T>(path: string, action: () => T): T {
+  try {
+    return action()
+  } catch (error) {
+    if (error instanceof TileDamagedError) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new TileDamagedError(path, `cannot be read: ${reason}`, error)
   }
 }

@@ -171,6 +171,8 @@ class Walk {
   }
 
   async #compareTile({ tile, bytes }: TileData): Promise<Finding[]> {
+    // Above a gap nothing can be computed; the gap itself is a finding.
+    if (tile.level > 0 && !this.#sawAllHashes) return []
     const path = tilePath(tile)
     const read = await attempt(path, () => this.#reader.readTile(path))
     if ('path' in read) return [read]

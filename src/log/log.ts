@@ -18,20 +18,12 @@
  */
 import { appendToEdge, edgeRoot, encodeEdge, parseEdge } from './edge.ts'
 import { signCheckpoint } from './checkpoint.ts'
+import { TileError } from './errors.ts'
+import { checkFullTile, filesOf, fullTiles, type TileFiles, writeFullTiles } from './full-tiles.ts'
 import { encodeLeaf, identityKey, type Leaf, parseLeaf } from './leaf.ts'
 import type { Signer } from './note.ts'
 import { equalBytes } from './text.ts'
-import {
-  encodeEntries,
-  entriesPath,
-  levelWidth,
-  newTiles,
-  type Tile,
-  TILE_BYTES,
-  TILE_WIDTH,
-  tilePath,
-  tileRoot,
-} from './tile.ts'
+import { levelWidth, type Tile, TILE_WIDTH, tilePath } from './tile.ts'
 import { EMPTY_ROOT, leafHash } from './tree.ts'
 
 /** What one committed append leaves behind. */
@@ -46,13 +38,11 @@ export type LogState = {
   readonly publishedSize: number
 }
 
-export type LogFile = { readonly path: string; readonly bytes: Uint8Array }
-
 /**
  * What the log needs of a store. A method that cannot say whether it happened (a failed commit or
  * fsync) throws `LogFatalError`; any other error means that it did not happen.
  */
-export interface LogStore {
+export interface LogStore extends TileFiles {
   /** Runs the action atomically and durably, or joins the transaction that is open. */
   transaction<T>(action: () => T): T
   readonly inTransaction: boolean
@@ -63,15 +53,8 @@ export interface LogStore {
   findIndex(key: Uint8Array): number | null
   /** Throws when the index or the key is taken. */
   insertLeaf(index: number, key: Uint8Array, leaf: Uint8Array): void
-  /** Leaves `start` to `end`, without `end`; throws when one is missing. */
-  readLeaves(start: number, end: number): Uint8Array[]
   /** One more than the highest index; 0 when there is no leaf. */
   leafEnd(): number
-  hasFile(path: string): boolean
-  /** Throws when there is no such file. */
-  readFile(path: string): Uint8Array
-  /** Durable when it returns. A file that exists must be equal, or `LogFatalError`. */
-  writeFiles(files: readonly LogFile[]): void
 }
 
 export type LogFatalErrorCode =
@@ -102,9 +85,6 @@ export type AppendOutcome =
 
 /** Leaves in one append: keeps one transaction well below 50 ms, the longest the loop may stop. */
 export const APPEND_LEAVES_MAX = 512
-
-/** Full tiles written with one round of folder fsyncs; 16 tiles and bundles are below 2 MB. */
-const TILES_PER_WRITE = 16
 
 type Candidate = { key: Uint8Array; leaf: Leaf; bytes: Uint8Array }
 
@@ -178,7 +158,7 @@ export class Log {
       if (this.#store.inTransaction) throw new Error('publish() inside a transaction')
       const state = this.#readState()
       if (state.size === this.#published.size) return
-      this.#writeTiles(newTiles(this.#published.size, state.size).filter(isFull), state)
+      this.#writeTiles(fullTiles(this.#published.size, state.size), state)
       this.#published = state
     })
   }
@@ -254,7 +234,7 @@ export class Log {
   #recover(state: LogState): void {
     this.#checkNothingBeyond(state)
     this.#checkPartialTile(state)
-    const full = newTiles(0, state.size).filter(isFull)
+    const full = fullTiles(0, state.size)
     this.#writeTiles(
       full.filter(tile => !filesOf(tile).every(path => this.#store.hasFile(path))),
       state,
@@ -291,70 +271,15 @@ export class Log {
   #checkLastTiles(full: readonly Tile[], state: LogState): void {
     for (const tile of full) {
       if (tile.index !== levelWidth(state.size, tile.level + 1) - 1) continue
-      this.#checkTile(tile, this.#store.readFile(tilePath(tile)), state)
+      asContradiction(() => {
+        checkFullTile(this.#store, tile, this.#store.readFile(tilePath(tile)), state)
+      })
     }
   }
 
   /** Writes full tiles, lowest level first, each checked against the tree above it. */
   #writeTiles(tiles: readonly Tile[], state: LogState): void {
-    let files: LogFile[] = []
-    const flush = () => {
-      if (files.length > 0) this.#store.writeFiles(files)
-      files = []
-    }
-    for (const tile of tiles) {
-      // Upper tiles are made from the files of the lower ones.
-      if (tile.level > 0) flush()
-      files.push(...(tile.level === 0 ? this.#leafTile(tile, state) : this.#upperTile(tile, state)))
-      if (files.length >= 2 * TILES_PER_WRITE) flush()
-    }
-    flush()
-  }
-
-  #leafTile(tile: Tile, state: LogState): LogFile[] {
-    const start = tile.index * TILE_WIDTH
-    const leaves = this.#store.readLeaves(start, start + TILE_WIDTH)
-    const bytes = Buffer.concat(leaves.map(leaf => leafHash(leaf)))
-    this.#checkTile(tile, bytes, state)
-    const entries = encodeEntries(leaves)
-    return [
-      { path: entriesPath(tile.index, TILE_WIDTH), bytes: entries },
-      { path: tilePath(tile), bytes },
-    ]
-  }
-
-  #upperTile(tile: Tile, state: LogState): LogFile[] {
-    const roots: Uint8Array[] = []
-    for (let child = 0; child < TILE_WIDTH; child++) {
-      const index = tile.index * TILE_WIDTH + child
-      const lower = { level: tile.level - 1, index, width: TILE_WIDTH }
-      roots.push(tileRoot(this.#store.readFile(tilePath(lower))))
-    }
-    const bytes = Buffer.concat(roots)
-    this.#checkTile(tile, bytes, state)
-    return [{ path: tilePath(tile), bytes }]
-  }
-
-  /**
-   * Compares a tile with its hash in the tile above: in the edge, else in that tile's file. Where
-   * that is still to be written, its own check covers this one.
-   */
-  #checkTile(tile: Tile, bytes: Uint8Array, state: LogState): void {
-    const wanted = this.#hashAbove(tile, state)
-    if (wanted === undefined) return
-    if (bytes.length === TILE_BYTES && equalBytes(tileRoot(bytes), wanted)) return
-    throw contradiction(tilePath(tile), 'does not hash to the signed tree')
-  }
-
-  #hashAbove(tile: Tile, state: LogState): Uint8Array | undefined {
-    const level = tile.level + 1
-    const index = Math.floor(tile.index / TILE_WIDTH)
-    const at = (tile.index % TILE_WIDTH) * 32
-    if (index === levelWidth(state.size, level + 1)) {
-      return parseEdge(state.edge, state.size)[level]?.subarray(at, at + 32)
-    }
-    const path = tilePath({ level, index, width: TILE_WIDTH })
-    return this.#store.hasFile(path) ? this.#store.readFile(path).subarray(at, at + 32) : undefined
+    asContradiction(() => writeFullTiles(this.#store, tiles, state))
   }
 
   /** After a fatal error this object refuses everything. */
@@ -431,16 +356,16 @@ function parseStored(bytes: Uint8Array, index: number): Leaf {
   }
 }
 
-function isFull(tile: Tile): boolean {
-  return tile.width === TILE_WIDTH
-}
-
-/** The files of a full tile: level 0 has a bundle of entries beside it. */
-function filesOf(tile: Tile): string[] {
-  const path = tilePath(tile)
-  return tile.level === 0 ? [path, entriesPath(tile.index, TILE_WIDTH)] : [path]
-}
-
 function contradiction(what: string, reason: string, cause?: unknown): LogFatalError {
   return new LogFatalError('contradiction', `${what} ${reason}`, cause)
+}
+
+/** Files that do not fit the signed tree. */
+function asContradiction(action: () => void): void {
+  try {
+    action()
+  } catch (error) {
+    if (!(error instanceof TileError)) throw error
+    throw new LogFatalError('contradiction', error.message, error)
+  }
 }

@@ -34,7 +34,7 @@ export function encodeBase64(bytes: Uint8Array): string {
   return bytes.toBase64()
 }
 
-/** The bytes of canonical base64, or undefined: no white space, no missing padding, no spare bits. */
+/** The bytes of canonical base64, or undefined: no white space, no missing or spare bits. */
 export function decodeBase64(text: string): Uint8Array | undefined {
   let bytes: Uint8Array
   try {

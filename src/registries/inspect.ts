@@ -90,6 +90,8 @@ export type InspectInput = {
   known: KnownVersion[]
   /** Whether the package was seen here before this answer. */
   packageKnown: boolean
+  /** Versions that were there at first sight and are in no record, since they were refused. */
+  firstSight?: string[]
   /** The log's own clock, RFC 3339. */
   now: string
 }
@@ -200,7 +202,7 @@ function judge({ said, fault }: Facts, { input, keys, known }: Context): Judgeme
     const key = keys.get(entry.keyid)
     if (key === undefined) failures.add('unknown-key')
     else if (!checkSignature(key.spki, message, entry.sig)) failures.add('bad-signature')
-    else if (isExpired(key, said.published, input)) failures.add('expired-key')
+    else if (isExpired(key, said, input)) failures.add('expired-key')
     else return { ...verdict('valid', ''), signature: entry }
   }
   return explainFailures(failures, said.signatures)
@@ -236,9 +238,10 @@ function explainFailures(failures: ReadonlySet<Verdict>, signatures: SignatureEn
  * by our own clock, which its registry cannot set; an older one by the registry's word, and without
  * that it passes, as it does in npm.
  */
-function isExpired(key: TrustedKey, published: string | null, input: InspectInput): boolean {
+function isExpired(key: TrustedKey, said: Facts['said'], input: InspectInput): boolean {
   if (key.expires === null) return false
-  const instant = input.packageKnown ? input.now : published
+  const appeared = input.packageKnown && input.firstSight?.includes(said.version) !== true
+  const instant = appeared ? input.now : said.published
   if (instant === null) return false
   // Garbage on either side compares false: expired.
   return !(Date.parse(instant) < Date.parse(key.expires))

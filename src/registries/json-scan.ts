@@ -98,11 +98,11 @@ export class JsonScan {
       const opener = bytes[pos]
       if (opener === OPEN_OBJECT || opener === OPEN_ARRAY) {
         const closer = opener + 2
+        if (depth === DEPTH_MAX) throw this.#tooDeep()
         pos = this.skipSpace(pos + 1)
         if (bytes[pos] === closer) {
           pos++
         } else {
-          if (depth === DEPTH_MAX) throw this.#tooDeep()
           closers[depth++] = closer
           if (closer === CLOSE_OBJECT) pos = this.#name(pos)
           continue

@@ -13,12 +13,13 @@ import type { RegistryDb } from '../db/registry-db.ts'
 import { encodeLeaf, parseLeaf, type VersionLeaf } from '../log/leaf.ts'
 import type { AppendOutcome, Log, LogStore } from '../log/log.ts'
 import type { InspectedVersion, Inspection } from './inspect.ts'
-import { RESTORED_STATE } from './plan.ts'
+import { allSummaries, RESTORED_STATE } from './plan.ts'
 import { isRefusalCode, type RefusalCode, refusalSentence } from './refusal.ts'
 import type { Source } from './source.ts'
+import { timestamp } from './timestamp.ts'
 
-/** Versions per transaction: about 10 ms of work, so no other request waits long behind one. */
-const BATCH_VERSIONS_MAX = 512
+/** Versions per transaction: 10 ms of work with its fsyncs, so no other request waits long behind it. */
+const BATCH_VERSIONS_MAX = 128
 
 /** What recording writes to. @property base public URL, ends in `/` @property now the log's clock */
 export type LedgerNeeds = {
@@ -46,7 +47,7 @@ export class Ledger {
   async record(source: Source, inspection: Inspection): Promise<boolean> {
     const { packages } = this.#needs
     const { name } = inspection
-    const rows = packages.summaries(source.namespace, name)
+    const rows = await allSummaries(packages, source.namespace, name)
     const known = new Map(rows.map(row => [row.version, row]))
     const packageKnown = packages.firstSeen(source.namespace, name) !== null
     const changed = inspection.versions.filter(found => differs(found, known.get(found.version)))
@@ -125,11 +126,6 @@ export class Ledger {
   }
 }
 
-/** `2026-11-22T08:31:07Z`: the log's way to write an instant. */
-export function timestamp(instant: Date): string {
-  return `${instant.toISOString().slice(0, 19)}Z`
-}
-
 function isLoggable(found: InspectedVersion): boolean {
   return found.verdict === 'valid' || found.verdict === 'unsigned-registry'
 }
@@ -153,7 +149,8 @@ function stateOf(found: InspectedVersion, row: VersionSummary): string {
   // The logged projection is not at hand: nothing can stand in for the changed one.
   if (row.state === 'changed' && found.manifestHash !== row.manifestHash) return 'changed'
   const signed = signature === null || found.signatures.some(entry => entry.sig === signature.sig)
-  return found.manifestHash === row.manifestHash && signed ? 'logged' : RESTORED_STATE
+  const same = found.manifestHash === row.manifestHash && found.integrity === row.integrity
+  return same && signed ? 'logged' : RESTORED_STATE
 }
 
 /** A finding that no record can hold is invalid; the others of its batch are recorded all the same. */

@@ -12,8 +12,8 @@ import {
   type InspectInput,
   type Inspection,
 } from './inspect.ts'
-import { renderManifest, renderPackument, type RenderPlan, type Variant } from './render.ts'
-import type { Rendered } from './render-output.ts'
+import type { Rendered, RenderPlan, Variant } from './render.ts'
+import { renderManifest, renderPackument } from './render-packument.ts'
 
 /** Against a damaged cache that inflates for ever; far above the largest document that is taken. */
 const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024

@@ -12,14 +12,16 @@
 import { RegistryError, unpackError } from './errors.ts'
 import type { InspectedVersion, InspectInput, Inspection } from './inspect.ts'
 import { type Job, type Reply, type Result, writeText } from './packument-jobs.ts'
-import type { RenderPlan, Variant } from './render.ts'
-import type { Rendered } from './render-output.ts'
+import type { Rendered, RenderPlan, Variant } from './render.ts'
 
 /** Two documents at once use two cores; more would only cost memory. */
 const WORKERS_MAX = 2
 /** A busy minute keeps its Workers warm, a quiet one gives 20 MB each back. */
 const IDLE_MS = 20_000
-/** After a document of this size the Worker's heap is larger than all that is worth keeping. */
+/**
+ * After a document of this size the Worker's heap is larger than all that is worth keeping; and only
+ * one such document is worked on at a time, so that memory is bounded by one of them.
+ */
 const LARGE_BYTES = 32 * 1024 * 1024
 /** Ten times what 100 MB with 20,000 signatures take on a slow machine. */
 const JOB_TIMEOUT_MS = 120_000
@@ -27,16 +29,18 @@ const JOB_TIMEOUT_MS = 120_000
 const QUEUE_MAX = 1_000
 const RETRY_AFTER_SECONDS = 5
 
-/** @property url the Worker's module, for tests of its faults */
+/** @property url another module for the Workers: tests of their faults */
 export type PoolSettings = {
-  workersMax?: number
-  idleMs?: number
-  jobTimeoutMs?: number
-  url?: string
+  workersMax: number
+  idleMs: number
+  jobTimeoutMs: number
+  url: string | undefined
 }
 
 type Pending = {
   job: Job
+  /** Bytes of the document; `job.bytes` is empty once it has moved. */
+  size: number
   /** What came in batches so far. */
   versions: InspectedVersion[]
   resolve: (done: Done) => void
@@ -52,15 +56,15 @@ type Slot = {
 export class PackumentPool implements AsyncDisposable {
   readonly #slots = new Set<Slot>()
   readonly #queue: Pending[] = []
-  readonly #settings: Required<PoolSettings>
+  readonly #settings: PoolSettings
   #closed = false
 
-  constructor(settings: PoolSettings = {}) {
+  constructor(settings: Partial<PoolSettings> = {}) {
     this.#settings = {
       workersMax: WORKERS_MAX,
       idleMs: IDLE_MS,
       jobTimeoutMs: JOB_TIMEOUT_MS,
-      url: new URL('./packument-worker.ts', import.meta.url).href,
+      url: undefined,
       ...settings,
     }
   }
@@ -139,7 +143,8 @@ export class PackumentPool implements AsyncDisposable {
       return Promise.reject(busy(`${QUEUE_MAX} documents are waiting already`))
     }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ job, versions: [], resolve, reject })
+      const size = job.bytes.byteLength
+      this.#queue.push({ job, size, versions: [], resolve, reject })
       this.#next()
     })
   }
@@ -147,13 +152,14 @@ export class PackumentPool implements AsyncDisposable {
   #next(): void {
     const slot = [...this.#slots].find(({ pending }) => pending === null)
     if (slot === undefined && this.#slots.size >= this.#settings.workersMax) return
-    const pending = this.#queue.shift()
-    if (pending !== undefined) this.#start(slot ?? this.#open(), pending)
+    const held = [...this.#slots].some(({ pending }) => pending !== null && isLarge(pending))
+    const next = this.#queue.findIndex(pending => !held || !isLarge(pending))
+    if (next < 0) return
+    for (const pending of this.#queue.splice(next, 1)) this.#start(slot ?? this.#open(), pending)
   }
 
   #open(): Slot {
-    // A Worker keeps no process alive; the timer of a job under way does.
-    const worker = new Worker(this.#settings.url, { ref: false })
+    const worker = startWorker(this.#settings.url)
     const slot: Slot = { worker, pending: null, timer: undefined }
     worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.#take(slot, data))
     worker.addEventListener('error', event => this.#fail(slot, event.message))
@@ -179,8 +185,10 @@ export class PackumentPool implements AsyncDisposable {
     }
     slot.pending = null
     clearTimeout(slot.timer)
-    if (reply.ok && reply.bytes.byteLength < LARGE_BYTES) this.#rest(slot)
-    else this.#end(slot)
+    const size = reply.ok ? Math.max(pending.size, reply.bytes.byteLength) : pending.size
+    const isBug = !reply.ok && reply.error === null
+    if (isBug || size >= LARGE_BYTES) this.#end(slot)
+    else this.#rest(slot)
     if (reply.ok) pending.resolve({ ...reply, versions: pending.versions })
     else pending.reject(reply.error === null ? crashed(reply.message) : unpackError(reply.error))
     this.#next()
@@ -205,6 +213,22 @@ export class PackumentPool implements AsyncDisposable {
     this.#slots.delete(slot)
     slot.worker.terminate()
   }
+}
+
+function isLarge({ size }: Pending): boolean {
+  return size >= LARGE_BYTES
+}
+
+// A Worker keeps no process alive; the timer of a job under way does.
+function startWorker(url: string = workerUrl()): Worker {
+  return new Worker(url, { ref: false })
+}
+
+/** Beside this file; in the binary, where all code is one file, at its path below src/. */
+function workerUrl(): string {
+  const isSource = import.meta.path.endsWith('/packument-pool.ts')
+  const path = isSource ? './packument-worker.ts' : './registries/packument-worker.ts'
+  return new URL(path, import.meta.url).href
 }
 
 function busy(why: string): RegistryError {

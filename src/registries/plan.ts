@@ -8,23 +8,44 @@ import type { Packages, VersionRow, VersionSummary } from '../db/packages.ts'
 import { blockedUrl, isRefusalCode, type RefusalCode, refusalSentence } from './refusal.ts'
 import type { Override, Refused, RenderPlan } from './render.ts'
 
+/** Rows read in one go: 20,000 at once would stop everything for 50 ms. */
+const PAGE_ROWS = 1000
+
 /** What a plan needs besides rows. @property base public URL, ends in `/` */
 export type PlanSettings = { base: string; canonicalOrigin: string | null }
+
+/** A plan and what stands for exactly it. */
+export type Plan = { plan: RenderPlan; hash: string }
 
 /** State of a row whose document changed after it was logged: the logged projection is served. */
 export const RESTORED_STATE = 'restored'
 
-/** The plan of one package, and whether any of its versions is refused. */
-export function planOf(
+/** All version rows of a package, page by page, with the loop free in between. */
+export async function allSummaries(
+  packages: Packages,
+  namespace: string,
+  name: string,
+): Promise<VersionSummary[]> {
+  const rows: VersionSummary[] = []
+  for (;;) {
+    const page = packages.summaryPage(namespace, name, rows.at(-1)?.version ?? '', PAGE_ROWS)
+    for (const row of page) rows.push(row)
+    if (page.length < PAGE_ROWS) return rows
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}
+
+/** The plan of one package. */
+export async function planOf(
   packages: Packages,
   namespace: string,
   name: string,
   settings: PlanSettings,
-): RenderPlan {
+): Promise<Plan> {
   const files: [string, string][] = []
   const refused: Refused[] = []
   const overrides: Override[] = []
-  for (const row of packages.summaries(namespace, name)) {
+  for (const row of await allSummaries(packages, namespace, name)) {
     if (isRefusalCode(row.state)) {
       refused.push(refusedOf(row, row.state, settings.base))
       continue
@@ -34,7 +55,8 @@ export function planOf(
     const whole = packages.get(namespace, name, row.version)
     if (whole !== null) overrides.push(overrideOf(whole))
   }
-  return { ...settings, files, refused, overrides }
+  const plan = { ...settings, files, refused, overrides }
+  return { plan, hash: new Bun.CryptoHasher('sha256').update(JSON.stringify(plan)).digest('hex') }
 }
 
 function refusedOf(row: VersionSummary, code: RefusalCode, base: string): Refused {

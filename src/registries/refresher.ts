@@ -1,19 +1,22 @@
 /**
  * Bringing one package up to date: ask its registry, inspect what it says, record it, keep it.
  *
- * DESIGN flow (a). Once per name however many ask (single flight). A registry that cannot be asked
- * changes nothing; a registry that says "there is none" is believed. What cannot be verified is
+ * DESIGN flow (a). The caller sees to it that one refresh of a name runs at a time. A registry that
+ * cannot be asked changes nothing; a registry that says "there is none" is believed. What cannot be verified is
  * never kept as an answer. Nothing is rendered here.
  * @module
  */
+import type { CacheFiles } from '../db/cache-files.ts'
 import type { DocumentHead, Documents } from '../db/documents.ts'
-import type { Packages } from '../db/packages.ts'
+import type { Packages, VersionSummary } from '../db/packages.ts'
 import { absentUntil, freshUntil } from './freshness.ts'
-import type { InspectInput } from './inspect.ts'
+import type { InspectInput, KnownVersion } from './inspect.ts'
 import type { Ledger } from './ledger.ts'
-import { timestamp } from './ledger.ts'
+import type { Judgement } from './trust.ts'
+import { allSummaries } from './plan.ts'
+import { timestamp } from './timestamp.ts'
+import { stowDocument } from './large.ts'
 import type { PackumentPool } from './packument-pool.ts'
-import { SingleFlight } from './single-flight.ts'
 import type { Source } from './source.ts'
 import type { FetchedPackument } from './upstream.ts'
 
@@ -25,6 +28,7 @@ const TRIM_EVERY = 64
 /** What refreshing works with. */
 export type RefresherNeeds = {
   documents: Documents
+  files: CacheFiles
   packages: Packages
   ledger: Ledger
   pool: PackumentPool
@@ -33,10 +37,9 @@ export type RefresherNeeds = {
 
 type FreshPackument = Extract<FetchedPackument, { status: 'fresh' }>
 
-/** Refreshes documents, one flight per package. */
+/** Refreshes documents. */
 export class Refresher {
   readonly #needs: RefresherNeeds
-  readonly #flight = new SingleFlight<DocumentHead>()
   #sinceTrim = 0
 
   constructor(needs: RefresherNeeds) {
@@ -44,11 +47,7 @@ export class Refresher {
   }
 
   /** Asks the registry now and returns what is known then (status 200 or 404). @throws RegistryError */
-  refresh(source: Source, name: string): Promise<DocumentHead> {
-    return this.#flight.run(`${source.name} ${name}`, () => this.#refresh(source, name))
-  }
-
-  async #refresh(source: Source, name: string): Promise<DocumentHead> {
+  async refresh(source: Source, name: string): Promise<DocumentHead> {
     const { documents, now } = this.#needs
     const before = documents.head(source.name, name)
     const [judgement, answer] = await Promise.all([
@@ -63,17 +62,23 @@ export class Refresher {
       documents.renew(source.name, name, { checkedAtMs: askedMs, freshUntilMs, etag, lastModified })
       return this.#headOf(source, name)
     }
-    const known = this.#needs.packages.logged(source.namespace, name)
-    const input: InspectInput = {
+    const input = await this.#inputFor(source, name, judgement)
+    await this.#keep(source, answer, input, before, freshUntilMs)
+    return this.#headOf(source, name)
+  }
+
+  async #inputFor(source: Source, name: string, judgement: Judgement): Promise<InspectInput> {
+    const { packages, now } = this.#needs
+    const rows = await allSummaries(packages, source.namespace, name)
+    return {
       name,
       keys: judgement.keys,
       registrySigns: judgement.signs,
-      known,
-      packageKnown: this.#needs.packages.firstSeen(source.namespace, name) !== null,
+      known: rows.flatMap(row => knownVersion(row) ?? []),
+      packageKnown: packages.firstSeen(source.namespace, name) !== null,
+      firstSight: rows.filter(row => !row.sinceFirstSight).map(row => row.version),
       now: timestamp(now()),
     }
-    await this.#keep(source, answer, input, before, freshUntilMs)
-    return this.#headOf(source, name)
   }
 
   async #keep(
@@ -96,7 +101,7 @@ export class Refresher {
     }
     const length = bytes.byteLength
     const { sha256, modified } = inspection
-    const { packed } = await pool.pack(bytes)
+    const packed = await stowDocument(this.#needs, sha256, bytes)
     const head = { upstream: source.name, name, status: 200, sha256, length, modified }
     documents.put({ ...head, packed, etag, lastModified, checkedAtMs, freshUntilMs })
     documents.removeRendered(source.name, name)
@@ -136,6 +141,12 @@ export class Refresher {
       await new Promise(resolve => setImmediate(resolve))
     }
   }
+}
+
+function knownVersion(row: VersionSummary): KnownVersion | undefined {
+  const { version, integrity, manifestHash, signature, sinceFirstSight } = row
+  if (row.leafIndex === null || integrity === null) return undefined
+  return { version, integrity, manifestHash, signature, sinceFirstSight }
 }
 
 function validators(head: DocumentHead | null): {

@@ -7,22 +7,13 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import { createGzip, type Gzip } from 'node:zlib'
+import type { Rendered } from './render.ts'
 
 /** Plain bytes up to this size are handed back too: inflating small answers costs more than it saves. */
 export const IDENTITY_BYTES_MAX = 1024 * 1024
 /** What is hashed and compressed at a time: large enough that the calls do not count. */
 const STAGE_BYTES = 512 * 1024
 const GZIP_LEVEL = 6
-
-export type Rendered = {
-  gzip: Uint8Array
-  /** Length of the identity bytes. */
-  length: number
-  /** Strong, quoted, from the identity bytes. */
-  etag: string
-  /** Kept up to IDENTITY_BYTES_MAX. */
-  identity: Uint8Array | null
-}
 
 export async function packRendered(parts: Iterable<Uint8Array>): Promise<Rendered> {
   const output = new Output()

@@ -15,7 +15,7 @@ import { RegistryError } from './errors.ts'
 import type { TrustedKey } from './inspect.ts'
 import type { RegistryKey } from './keys.ts'
 import { KEY_TYPE, parseKeys } from './keys.ts'
-import { timestamp } from './ledger.ts'
+import { timestamp } from './timestamp.ts'
 import { SingleFlight } from './single-flight.ts'
 import type { Upstream } from './upstream.ts'
 

@@ -8,6 +8,7 @@
  * @module
  */
 import Negotiator from 'negotiator'
+import type { Encoding } from '../registries/encoding.ts'
 import { RegistryError } from '../registries/errors.ts'
 
 /** Distinct header values remembered. Real clients send about a dozen; more is somebody probing. */
@@ -16,8 +17,6 @@ const NEGOTIATED_MAX = 256
 const ABBREVIATED_TYPE = 'application/vnd.npm.install-v1+json'
 const FULL_TYPE = 'application/json'
 
-/** Content encodings we can answer in, the preferred one first. */
-export type Encoding = 'zstd' | 'gzip' | 'identity'
 /** Forms of a packument, as npm names them. */
 export type Form = 'full' | 'abbreviated'
 

@@ -55,8 +55,8 @@ export type RunOptions = {
   token?: string
   timeoutMs?: number
   /**
-   * Asks npm and pnpm to give up at the first failure. Only for tests of what they refuse: their
-   * default is to try a bad tarball again after 10 and 60 seconds, which changes no result.
+   * Asks npm, pnpm and yarn 4 to give up at the first failure. Only for tests of what they refuse:
+   * by default they try a bad tarball again, pnpm after 10 and 60 seconds, which changes no result.
    */
   noRetries?: boolean
 }
@@ -171,6 +171,7 @@ async function writeSettings(client: Client, options: RunOptions): Promise<void>
     // Yarn 4 talks plain HTTP to nobody else; on loopback there is no certificate to check.
     `unsafeHttpWhitelist: ["127.0.0.1", "localhost"]`,
     ...(token === undefined ? [] : [`npmAuthToken: ${JSON.stringify(token)}`]),
+    ...(noRetries === true ? ['httpRetry: 0'] : []),
   ]
   await Bun.write(join(dir, '.yarnrc.yml'), `${lines.join('\n')}\n`)
 }

@@ -17,8 +17,13 @@ import { runCommand, type ServerProcess, startServer } from './server.ts'
 const TEST_TIMEOUT_MS = 300_000
 const CLIENT_TIMEOUT_MS = 120_000
 const PACKAGES_MIN = 300
-/** These two stand for the two forms of packument that clients ask for, full and abbreviated. */
-const CLIENTS_TRIED: Client[] = ['npm11', 'bun']
+/**
+ * npm asks for full packuments, the other two for abbreviated ones. Yarn and deno want metadata of
+ * the optional packages of every platform, of which the registry may not have all at hand here.
+ */
+const CLIENTS_TRIED: Client[] = ['npm11', 'pnpm', 'bun']
+/** pnpm 11 and later exit 1 while an install script waits for the project's decision. */
+const PNPM_BUILDS = 'allowBuilds:\n  esbuild: true\n'
 
 const ready = (await clientsAndServerReady()) && (await publicRegistryReady())
 
@@ -52,6 +57,7 @@ async function newApplication(): Promise<Project> {
   const project = await newProject({})
   const source = Bun.file(join(import.meta.dir, 'apps', 'midapp', 'package.json'))
   await Bun.write(join(project.dir, 'package.json'), source)
+  await Bun.write(join(project.dir, 'pnpm-workspace.yaml'), PNPM_BUILDS)
   return project
 }
 

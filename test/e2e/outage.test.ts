@@ -1,7 +1,8 @@
 /**
  * The upstream is gone, slow or talks nonsense: what was verified before still installs, in every
  * client, and nothing unverified takes its place. Tarballs lie on a host of their own, which stays:
- * the server redirects to it and keeps no bytes itself.
+ * the server redirects to it and keeps no bytes itself. That leaves out yarn 4, to which bytes only
+ * come through the server, which fetches them from no loopback host but the registry.
  *
  * @module
  */
@@ -15,6 +16,7 @@ import { clientsAndServerReady, serverReady } from './ready.ts'
 import { type ServerProcess, startServer } from './server.ts'
 
 const ready = await clientsAndServerReady()
+const REDIRECTED = CLIENTS.filter(client => client !== 'yarn4')
 const TEST_TIMEOUT_MS = 120_000
 /** A person waits this long for what the server has at hand, and not for a dead upstream. */
 const PATIENCE_MS = 5_000
@@ -51,12 +53,12 @@ describe.skipIf(!ready)('an upstream that is gone', () => {
   }, TEST_TIMEOUT_MS)
   afterAll(stop)
 
-  test.each(CLIENTS)('lets %s install what was verified', install, TEST_TIMEOUT_MS)
+  test.each(REDIRECTED)('lets %s install what was verified', install, TEST_TIMEOUT_MS)
 
-  test.each(CLIENTS)(
+  test.each(REDIRECTED)(
     'lets %s install after a restart of the server',
     async client => {
-      if (client === CLIENTS[0]) {
+      if (client === REDIRECTED[0]) {
         await server.stop()
         await server.start()
       }
@@ -73,43 +75,68 @@ describe.skipIf(!ready)('an upstream that is gone', () => {
   })
 })
 
-const NONSENSE = ['html', 'truncated', 'null', 'array', 'wrong-name', 'empty'] as const
+/** Each fault meets a package of its own: one that failed is not asked for again at once. */
+const NONSENSE = [
+  ['html', 'beta'],
+  ['truncated', 'gamma'],
+  ['null', 'deep'],
+  ['array', 'hello-bin'],
+  ['wrong-name', 'with-script'],
+  ['empty', 'optional-fine'],
+] as const
+const STATUSES = [
+  [429, 'with-optional'],
+  [500, '@fixture/base'],
+  [503, '@fixture/tool'],
+] as const
 
 describe.skipIf(!(await serverReady()))('an upstream that is not well', () => {
   beforeAll(async () => {
     await start()
-    await (await server.revalidate('alpha')).body?.cancel()
+    for (const name of registry.state.packages.keys()) {
+      await (await server.revalidate(name)).body?.cancel()
+    }
   }, TEST_TIMEOUT_MS)
   afterAll(stop)
 
-  async function expectLastVerifiedAnswer(): Promise<void> {
+  /** Asks until the upstream was asked as well: every answer is the one that was verified. */
+  async function expectLastVerifiedAnswer(name: string): Promise<void> {
+    const version = registry.state.packages.get(name)?.tags.get('latest') ?? ''
+    const before = registry.count(`/${name}`)
+    await server.revalidateUntil(name, text => {
+      expect(text).toContain(`"integrity":"${registry.integrityOf(name, version)}"`)
+      expect(text).toContain(`"name":"${name}"`)
+      return registry.count(`/${name}`) > before
+    })
     const started = performance.now()
-    const response = await server.revalidate('alpha')
-    const text = await response.text()
-    expect(response.status, text).toBe(200)
-    expect(text).toContain(registry.integrityOf('alpha', '1.1.0'))
+    const response = await fetch(server.url + name.replace('/', '%2f'))
+    expect(response.status).toBe(200)
     expect(performance.now() - started).toBeLessThan(PATIENCE_MS)
+    await response.body?.cancel()
   }
 
   test.each(NONSENSE)(
     'answers %s: the last verified answer is served, and none is made of it',
-    async answer => {
-      registry.act({ do: 'nonsense', path: '/alpha', answer })
-      registry.act({ do: 'nonsense', path: '/beta', answer })
-      await expectLastVerifiedAnswer()
-      const unknown = await fetch(`${server.url}beta`)
-      expect([502, 503]).toContain(unknown.status)
-      expect(await unknown.json()).toMatchObject({ error: expect.any(String) })
+    async (answer, name) => {
+      const unknown = `never-asked-for-${answer}`
+      const versions = [{ version: '1.0.0' }]
+      registry.act({ do: 'add-package', package: { name: unknown, versions } })
+      registry.act({ do: 'nonsense', path: `/${name}`, answer })
+      registry.act({ do: 'nonsense', path: `/${unknown}`, answer })
+      await expectLastVerifiedAnswer(name)
+      const refused = await fetch(server.url + unknown)
+      expect([502, 503]).toContain(refused.status)
+      expect(await refused.json()).toMatchObject({ error: expect.any(String) })
       registry.act({ do: 'heal' })
     },
     TEST_TIMEOUT_MS,
   )
 
-  test.each([429, 500, 503])(
+  test.each(STATUSES)(
     'answers %d: the last verified answer is served',
-    async status => {
-      registry.act({ do: 'status', path: '*', status, retryAfter: '60' })
-      await expectLastVerifiedAnswer()
+    async (status, name) => {
+      registry.act({ do: 'status', path: `/${name}`, status, retryAfter: '60' })
+      await expectLastVerifiedAnswer(name)
       registry.act({ do: 'heal' })
     },
     TEST_TIMEOUT_MS,
@@ -119,18 +146,14 @@ describe.skipIf(!(await serverReady()))('an upstream that is not well', () => {
     'goes away (%s) and comes back: its news are seen',
     async how => {
       await registry.goAway(how)
-      await expectLastVerifiedAnswer()
+      const meanwhile = await (await server.revalidate('alpha')).text()
+      expect(meanwhile).toContain(registry.integrityOf('alpha', '1.1.0'))
       registry.comeBack()
       const version = how === 'refuse' ? '2.1.0' : '2.2.0'
       registry.act({ do: 'publish', name: 'alpha', spec: { version } })
       // A pause after failures is fine, an endless one is not.
-      const giveUpAt = Date.now() + 45_000
-      let text = ''
-      while (Date.now() < giveUpAt && !text.includes(`"${version}"`)) {
-        text = await (await server.revalidate('alpha')).text()
-        await Bun.sleep(250)
-      }
-      expect(text).toContain(`"${version}"`)
+      const text = await server.revalidateUntil('alpha', body => body.includes(`"${version}"`))
+      expect(text).toContain(registry.integrityOf('alpha', version))
     },
     TEST_TIMEOUT_MS,
   )

@@ -19,6 +19,9 @@ const READY_POLL_MS = 25
 /** A server that does not end by itself within this is killed, and the test says so. */
 const STOP_TIMEOUT_MS = 10_000
 const COMMAND_TIMEOUT_MS = 60_000
+/** The server does not ask again about a package that it asked about a second ago. */
+const SEEN_TIMEOUT_MS = 10_000
+const SEEN_POLL_MS = 200
 
 export type CommandResult = { exitCode: number; stdout: string; stderr: string; output: string }
 
@@ -133,6 +136,17 @@ export class ServerProcess {
   /** Has the server ask its upstream about `name` now, however fresh its copy is. */
   async revalidate(name: string): Promise<Response> {
     return fetch(this.url + name.replace('/', '%2f'), { headers: { 'cache-control': 'no-cache' } })
+  }
+
+  /** Asks until the packument of `name` satisfies `seen`; returns it. */
+  async revalidateUntil(name: string, seen: (text: string) => boolean): Promise<string> {
+    const giveUpAt = Date.now() + SEEN_TIMEOUT_MS
+    while (Date.now() < giveUpAt) {
+      const text = await (await this.revalidate(name)).text()
+      if (seen(text)) return text
+      await Bun.sleep(SEEN_POLL_MS)
+    }
+    throw new Error(`the packument of ${name} did not change within ${SEEN_TIMEOUT_MS} ms`)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,6 +12,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -31,7 +32,15 @@ func main() {
 	url := flag.String("url", "", "prefix of the log, without a slash at its end")
 	vkey := flag.String("vkey", "", "verifier key of the log")
 	samples := flag.Int64("samples", 64, "leaves and old sizes to prove")
+	notes := flag.Bool("notes", false, "open the notes on standard input, one JSON string a line")
 	flag.Parse()
+	if *notes {
+		if err := openNotes(*vkey); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	n, err := judge(*url, *vkey, *samples)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "refused:", err)
@@ -139,6 +148,31 @@ func entries(log *reader, tree tlog.Tree, checked tlog.HashReader) error {
 		return errors.New("entries do not lead to the root")
 	}
 	return nil
+}
+
+// openNotes writes for each note a line of JSON: its text, or null when note.Open refuses it.
+func openNotes(vkey string) error {
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return err
+	}
+	in := json.NewDecoder(os.Stdin)
+	out := json.NewEncoder(os.Stdout)
+	for {
+		var signed string
+		if err := in.Decode(&signed); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		var text *string
+		if n, err := note.Open([]byte(signed), note.VerifierList(verifier)); err == nil {
+			text = &n.Text
+		}
+		if err := out.Encode(text); err != nil {
+			return err
+		}
+	}
 }
 
 type memory []tlog.Hash

@@ -201,6 +201,8 @@ describe('key show', () => {
     expect((await shell('key', 'show', '--data-dir', dataDir)).err).toContain('chmod 600')
     chmodSync(join(dataDir, 'keys/log.key'), 0o600)
     appendFileSync(join(dataDir, 'keys/log.key'), 'more')
-    expect((await shell('key', 'show', '--data-dir', dataDir)).err).toContain('two lines are expected')
+    expect((await shell('key', 'show', '--data-dir', dataDir)).err).toContain(
+      'two lines are expected',
+    )
   })
 })

@@ -91,7 +91,7 @@ describe('LogClient', () => {
     const asked = tilesAsked(ops.asked)
     expect(new Set(asked).size).toBe(asked.length)
     expect(asked.length).toBeLessThanOrEqual(274 + 2 + 1)
-  })
+  }, 20_000)
 
   test('asks only for tiles that a verified checkpoint implies', async () => {
     const log = new MemoryLog(leaves(0, 259))

@@ -158,19 +158,28 @@ describe('fsck()', () => {
   test('names every file that is missing, and goes on behind it', async () => {
     using dir = makeDataDir(1000)
     using opened = openLog(dir.path)
-    const store = new Set(['tile/entries/000', 'tile/0/001'])
-    const reader = new DataDirReader(opened.store)
-    const { findings } = await check({
-      readCheckpoint: () => reader.readCheckpoint(),
+    const missing = new Set(['tile/entries/000', 'tile/0/001'])
+    const whole = new DataDirReader(opened.store)
+    const reader: FsckReader = {
+      readCheckpoint: () => whole.readCheckpoint(),
       readTile: async path => {
-        if (store.has(path)) throw new Error('404')
-        return reader.readTile(path)
+        if (missing.has(path)) throw new Error('404')
+        return whole.readTile(path)
       },
-    })
+    }
+    const { findings } = await check(reader)
     expect(findings).toEqual([
       { path: 'tile/entries/000', what: '404' },
       { path: 'tile/0/001', what: '404' },
     ])
+    missing.add('tile/0/000')
+    const gap = await check(reader)
+    expect(gap.findings.map(({ path }) => path)).toEqual([
+      'tile/entries/000',
+      'tile/0/000',
+      'tile/0/001',
+    ])
+    expect(gap.summary.uniqueness).toBe('not-checked')
   })
 
   test('accepts what a crash left between commit and tiles', async () => {
@@ -230,9 +239,8 @@ describe('fsck()', () => {
     using dir = makeDataDir(600)
     using older = makeDataDir(300)
     using opened = openLog(dir.path)
-    cpSync(join(older.path, 'tiles/tile/entries/000'), join(dir.path, 'tiles/tile/entries/001'), {
-      force: true,
-    })
+    const foreign = readFileSync(join(older.path, 'tiles/tile/entries/000'))
+    overwrite(join(dir.path, 'tiles/tile/entries/001'), foreign)
     const { findings } = await check(new DataDirReader(opened.store))
     expect(findings.length).toBeGreaterThan(0)
   })

@@ -3,7 +3,8 @@
  * operation did not happen, and it happened although it said that it did not.
  * @module
  */
-import { LogFatalError, type LogFile, type LogState, type LogStore } from '../../../src/log/log.ts'
+import type { LogFile } from '../../../src/log/full-tiles.ts'
+import { LogFatalError, type LogState, type LogStore } from '../../../src/log/log.ts'
 
 export type Fault = {
   operation: 'commit' | 'writeFiles' | 'insertLeaf' | 'advance'

@@ -81,7 +81,7 @@ describe('checkTiles()', () => {
       BIG,
     ]) {
       const root = log.root(size)
-      const step = Math.max(1, Math.floor(size / 50))
+      const step = Math.max(1, Math.floor(size / 12))
       for (let index = 0; index < size; index += step) {
         const subtrees = [leaf(index), ...recordProofSubtrees(size, index)]
         const read = checkTiles(planTiles(size, subtrees), root, tile => log.tile(tile))
@@ -96,7 +96,7 @@ describe('checkTiles()', () => {
         expect(proveTree(size, old, read)).toEqual(proveTree(size, old, log.readHash))
       }
     }
-  })
+  }, 30_000)
 
   test('refuses hashes that were not planned', () => {
     const read = checkTiles(planTiles(600, [leaf(5)]), log.root(600), tile => log.tile(tile))

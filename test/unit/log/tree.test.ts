@@ -138,7 +138,7 @@ describe('trees 1 to 100 (as x/mod TestTree)', () => {
       }
     }
     expect(refusals).toBeGreaterThan(60_000)
-  })
+  }, 30_000)
 
   test('every tree proof holds, and every broken one is refused', () => {
     refusals = 0
@@ -158,7 +158,7 @@ describe('trees 1 to 100 (as x/mod TestTree)', () => {
       }
     }
     expect(refusals).toBeGreaterThan(60_000)
-  })
+  }, 30_000)
 })
 
 describe('limits', () => {

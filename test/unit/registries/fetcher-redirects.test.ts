@@ -69,24 +69,26 @@ function words(text: string): string[] {
   return text.split(/\s+/)
 }
 
-const privateNames = (host: string): Promise<string[]> =>
-  Promise.resolve(host === 'mixed.example' ? [PUBLIC_ADDRESS, '10.0.0.1'] : ['127.0.0.1'])
+/** One name is public; the others are not, or not altogether. */
+function findSome(host: string): Promise<string[]> {
+  if (host === 'cdn.example') return Promise.resolve([PUBLIC_ADDRESS])
+  return Promise.resolve(host === 'mixed.example' ? [PUBLIC_ADDRESS, '10.0.0.1'] : ['127.0.0.1'])
+}
 
 describe('forbidden URLs are refused before a connection (H10)', () => {
   test('as the first URL', async () => {
     using trap = serveJson()
     using own = serveJson()
-    const fetched = spyOn(globalThis, 'fetch')
+    using fetched = spyOn(globalThis, 'fetch')
     const urls = forbiddenUrls(new URL(trap.origin).port)
     expect(urls.length).toBeGreaterThanOrEqual(60)
-    const fetcher = newFetcher(privateNames)
+    const fetcher = newFetcher(findSome)
     for (const url of urls) {
       const error = await errorOf(fetcher.get(ask(own.origin, { url, publicRedirects: true })))
       expect(error.code).toBe('bad-request')
     }
     expect(fetched).toHaveBeenCalledTimes(0)
     expect([trap.connections, own.connections]).toEqual([0, 0])
-    fetched.mockRestore()
   })
 
   test('as the target of a redirect', async () => {
@@ -95,8 +97,8 @@ describe('forbidden URLs are refused before a connection (H10)', () => {
     // A header cannot carry these two; they are cut or joined before anybody reads them.
     const sendable = urls.filter(url => !/[^\x21-\x7e]/.test(url))
     using own = serveRedirect(n => sendable[n] ?? '')
-    const fetched = spyOn(globalThis, 'fetch')
-    const fetcher = newFetcher(privateNames)
+    using fetched = spyOn(globalThis, 'fetch')
+    const fetcher = newFetcher(findSome)
     for (const url of sendable) {
       const error = await errorOf(fetcher.get(ask(own.origin, { publicRedirects: true })))
       expect(`${url} ${error.code}`).toBe(`${url} upstream-bad-answer`)
@@ -105,7 +107,6 @@ describe('forbidden URLs are refused before a connection (H10)', () => {
     expect(sendable.length).toBeGreaterThanOrEqual(60)
     expect(fetched).toHaveBeenCalledTimes(sendable.length)
     expect(trap.connections).toBe(0)
-    fetched.mockRestore()
   })
 })
 

@@ -85,7 +85,7 @@ describe('open()', () => {
       ]
       return { send }
     })
-    const fetcher = newFetcher({ streamsMax: 1, totalTimeoutMs: 500 })
+    const fetcher = newFetcher({ streamsMax: 1, totalTimeoutMs: 3000 })
     await bodyOf(fetcher, ask(server.origin))
     await expect(bodyOf(fetcher, ask(server.origin))).rejects.toThrow()
     await fetcher.open(ask(server.origin))
@@ -102,20 +102,24 @@ describe('open()', () => {
     const stalled = await fetcher.open(ask(server.origin))
     await Bun.sleep(100)
     await expect(new Response(stalled.body).bytes()).rejects.toThrow('nobody reads')
+    const begun = (await fetcher.open(ask(server.origin))).body?.getReader()
+    expect(await begun?.read()).toEqual({ done: false, value: new Uint8Array([0x78]) })
+    await Bun.sleep(100)
+    await expect(begun?.read()).rejects.toThrow('nobody reads')
   })
 
   test('does not count the time that its reader takes', async () => {
     using server = serveRaw(() => ({
       send: [head('200 OK', `content-length: ${2 * MIB}`), Buffer.alloc(2 * MIB)],
     }))
-    const { body } = await newFetcher({ totalTimeoutMs: 100, idleTimeoutMs: 50 }).open(
+    const { body } = await newFetcher({ totalTimeoutMs: 200, idleTimeoutMs: 200 }).open(
       ask(server.origin, 2 * MIB),
     )
     let bytes = 0
     let waits = 0
     for await (const piece of body ?? []) {
       bytes += piece.byteLength
-      if (waits < 3) await Bun.sleep(60)
+      if (waits < 3) await Bun.sleep(100)
       waits += 1
     }
     expect(bytes).toBe(2 * MIB)

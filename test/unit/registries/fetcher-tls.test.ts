@@ -107,7 +107,7 @@ describe('a public host is asked at the address that was checked (U8)', () => {
       const location = 'https://cdn.example./f.tgz?sig=1'
       return Promise.resolve(new Response(null, { status: 302, headers: { location } }))
     }
-    const fetched = spyOn(globalThis, 'fetch')
+    using fetched = spyOn(globalThis, 'fetch')
     fetched.mockImplementation(Object.assign(answer, { preconnect: () => undefined }))
     let lookups = 0
     const fetcher = newFetcher(() => {
@@ -128,7 +128,6 @@ describe('a public host is asked at the address that was checked (U8)', () => {
     expect(asked[1]?.[1]?.tls).toEqual({ serverName: 'cdn.example' })
     expect(lookups).toBe(1)
     expect((await errorOf(fetcher.get(request))).code).toBe('upstream-bad-answer')
-    fetched.mockRestore()
   })
 })
 

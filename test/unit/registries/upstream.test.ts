@@ -16,7 +16,7 @@ const PACKUMENT = '{"name":"lodash","versions":{}}'
 function upstreamAt(url: string, more: Partial<UpstreamOptions> = {}): Upstream {
   const fetcher = new Fetcher({
     userAgent: 'npmx-registry/test',
-    limits: { retryDelayMs: 1, totalTimeoutMs: 1000, headersTimeoutMs: 100 },
+    limits: { retryDelayMs: 1, headersTimeoutMs: 1000 },
     lookup: () => Promise.reject(new Error('asked DNS')),
   })
   return new Upstream({ name: 'corp', namespace: 'registry.example', url, ...more }, fetcher)

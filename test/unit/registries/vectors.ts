@@ -71,9 +71,17 @@ export function makeDist(name: string, version: string, keys: readonly TestKey[]
   }
 }
 
+/** A manifest that a test may spoil as it likes. */
+export type TestManifest = {
+  name?: string
+  version?: string
+  dist?: object
+  [key: string]: unknown
+}
+
 /** A packument as an object, to be changed and then encoded. */
 export function makePackument(name: string, versions: readonly string[], keys: readonly TestKey[]) {
-  const manifests = versions.map((version): [string, Record<string, unknown>] => [
+  const manifests = versions.map((version): [string, TestManifest] => [
     version,
     { name, version, dist: makeDist(name, version, keys) },
   ])

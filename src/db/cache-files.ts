@@ -1,0 +1,80 @@
+/**
+ * Large parts of the cache as files: documents and bodies that would stop the process for too long
+ * if they went through a row of the database, and plain forms that the kernel sends by itself.
+ *
+ * Part of the cache: written without fsync, bounded, wiped without loss. A file appears under its
+ * final name only when it is whole, and its name says its content, so it never changes. Durable
+ * files are `durable.ts`'s.
+ * @module
+ */
+import { createWriteStream, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip } from 'node:zlib'
+import { LRUCache } from 'lru-cache'
+
+/** Bytes of files kept: some hundred giant packuments in all their forms. */
+const FILES_BYTES_MAX = 2 * 1024 * 1024 * 1024
+/** A name is made of hashes and a kind; nothing else reaches the disk. */
+const NAME = /^[\w-]{1,128}$/
+
+/** The folder of large cached files; one per process, since the data dir is locked. */
+export class CacheFiles {
+  readonly #dir: string
+  #partials = 0
+  readonly #files = new LRUCache<string, string>({
+    maxSize: FILES_BYTES_MAX,
+    // An open response keeps its bytes: the kernel frees them when the last reader is done.
+    dispose: path => {
+      rmSync(path, { force: true })
+    },
+  })
+
+  /** Opens the folder; files of an earlier process are taken over, oldest first. */
+  constructor(dir: string) {
+    this.#dir = dir
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    const found = readdirSync(dir).flatMap(name => {
+      const path = join(dir, name)
+      if (NAME.test(name)) return [{ name, path, stat: statSync(path) }]
+      rmSync(path, { recursive: true, force: true })
+      return []
+    })
+    for (const { name, path, stat } of found.toSorted((a, b) => a.stat.mtimeMs - b.stat.mtimeMs)) {
+      this.#files.set(name, path, { size: stat.size + 1 })
+    }
+  }
+
+  /** The file of this name, to read or to send; undefined when it was given up. */
+  file(name: string): Blob | undefined {
+    const path = this.#files.get(name)
+    return path === undefined ? undefined : Bun.file(path)
+  }
+
+  /** Keeps bytes under a name that stands for exactly them. */
+  async put(name: string, bytes: Uint8Array): Promise<void> {
+    if (this.#files.has(name)) return
+    await this.#make(name, Readable.from([bytes]))
+  }
+
+  /** Keeps the plain form of gzip'd bytes and returns it. */
+  async inflated(name: string, gzip: Blob): Promise<Blob> {
+    const known = this.file(name)
+    if (known !== undefined) return known
+    const source = Readable.from(gzip.stream())
+    const path = await this.#make(name, source.pipe(createGunzip()))
+    return Bun.file(path)
+  }
+
+  async #make(name: string, source: NodeJS.ReadableStream): Promise<string> {
+    if (!NAME.test(name)) throw new TypeError(`${JSON.stringify(name)} is no name of a cached file`)
+    const path = join(this.#dir, name)
+    this.#partials += 1
+    const partial = `${path}.${this.#partials}.partial`
+    await pipeline(source, createWriteStream(partial, { mode: 0o600 }))
+    renameSync(partial, path)
+    this.#files.set(name, path, { size: statSync(path).size + 1 })
+    return path
+  }
+}

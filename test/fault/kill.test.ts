@@ -1,0 +1,95 @@
+/**
+ * kill -9 at random moments under load. `KILLS=1000 SEED=7 bun test test/fault/kill.test.ts`
+ */
+import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { temporaryDir } from '../unit/db/data-dir.ts'
+import { findingsAfterRestart, findingsAsItLies, witness, type Witnessed } from './verdict.ts'
+
+const KILLS = Number(process.env['KILLS'] ?? 300)
+const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
+/** A new data dir now and then: first starts are killed too, and logs stay quick to check. */
+const KILLS_PER_DIR = 20
+/** Writers at once: most of their time is the start of a process. */
+const LANES = 3
+const WRITER = join(import.meta.dir, 'writer.ts')
+
+/** xorshift32: the moments of a run can be asked for again by its seed. */
+function randomFrom(seed: number): () => number {
+  let state = (seed * 2_654_435_761 + 1) >>> 0 || 1
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) / 4_294_967_296
+  }
+}
+
+async function runAndKill(dataDir: string, random: () => number): Promise<string> {
+  const child = Bun.spawn([process.execPath, WRITER, dataDir, 'load'], {
+    stdout: 'pipe',
+    stderr: 'ignore',
+  })
+  const decoder = new TextDecoder()
+  let output = ''
+  try {
+    // One in five is killed while it starts and recovers, the others while they write.
+    if (random() < 0.2) await Bun.sleep(20 + random() * 80)
+    const isReady = random() < 0.8
+    const reader = child.stdout.getReader()
+    if (isReady) {
+      const { value } = await reader.read()
+      output += decoder.decode(value, { stream: true })
+      await Bun.sleep(random() * 60)
+    }
+    child.kill('SIGKILL')
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) break
+      output += decoder.decode(value, { stream: true })
+    }
+    await child.exited
+    return output
+  } finally {
+    child.kill('SIGKILL')
+  }
+}
+
+type Totals = { kills: number; leaves: number; notes: number }
+
+/** One data dir after the other, each killed several times, until all kills are done. */
+async function runLane(totals: Totals, random: () => number): Promise<void> {
+  while (totals.kills < KILLS) {
+    using dir = temporaryDir()
+    const seen: Witnessed = { leaves: new Map(), notes: new Set() }
+    for (let i = 0; i < KILLS_PER_DIR && totals.kills < KILLS; i++) {
+      const kill = ++totals.kills
+      witness(await runAndKill(dir.path, random), seen)
+      // Before the first note there may be no database yet.
+      const lies = seen.notes.size === 0 ? [] : await findingsAsItLies(dir.path)
+      // Every other time the next writer recovers, not this process.
+      const restart = i % 2 === 0 ? await findingsAfterRestart(dir.path, seen) : []
+      expect({ seed: SEED, kill, lies, restart }).toEqual({
+        seed: SEED,
+        kill,
+        lies: [],
+        restart: [],
+      })
+    }
+    expect(await findingsAfterRestart(dir.path, seen)).toEqual([])
+    totals.leaves += seen.leaves.size
+    totals.notes += seen.notes.size
+  }
+}
+
+describe('kill -9', () => {
+  test(`${KILLS} times at random moments: one history, nothing acknowledged is lost`, async () => {
+    const totals = { kills: 0, leaves: 0, notes: 0 }
+    const lanes = Array.from({ length: LANES }, (_, lane) => {
+      return runLane(totals, randomFrom(SEED + lane))
+    })
+    await Promise.all(lanes)
+    console.log(`seed ${SEED}: ${JSON.stringify(totals)}`)
+    expect(totals.leaves).toBeGreaterThan(KILLS)
+  }, 600_000)
+})
