@@ -15,7 +15,6 @@ import { lockDataDir } from './db/lock.ts'
 import { SqliteLogStore } from './db/log-store.ts'
 import { openCache, openRegistry, registryPath } from './db/open.ts'
 import { Packages } from './db/packages.ts'
-import type { RegistryDb } from './db/registry-db.ts'
 import { TileStore } from './db/tile-store.ts'
 import { type UpstreamRow, Upstreams } from './db/upstreams.ts'
 import { Log, LogFatalError } from './log/log.ts'
@@ -60,77 +59,106 @@ export type Services = AsyncDisposable & {
 
 const now = () => new Date()
 
+/** What is on disk, open: everything else is built over it. */
+type Storage = ReturnType<typeof openStorage>
+
 /** Builds everything for one data dir. @throws LockedError when another process has it */
 export async function buildServices(config: Config): Promise<Services> {
   await using stack = new AsyncDisposableStack()
   const logger = pino({ level: config.logLevel }, pino.destination({ fd: 2, sync: true }))
-  const dataDirIsNew = !existsSync(registryPath(config.dataDir))
-  stack.use(lockDataDir(config.dataDir, process.pid))
-  const db = stack.use(openRegistry(config.dataDir))
-  const cache = stack.use(openCache(config.dataDir))
-  const upstreams = new Upstreams(db)
-  ensureFirstUpstream(upstreams, config)
-
-  const store = new SqliteLogStore(db, config.dataDir)
-  const origin = `${new URL(config.publicUrl).host}/log`
-  const seed = () => crypto.getRandomValues(new Uint8Array(SEED_BYTES))
-  const logKey = openLogKey(config.dataDir, origin, store.readState() !== null, seed)
-  const log = Log.open(store, logKey.signer)
-  const own = publishedKey(readOrMakeKey(config.dataDir, 'registry.key', generateSigningKey))
-
-  const warn = (text: string) => logger.warn(text)
-  const fetcher = new Fetcher({ userAgent: `npmx-registry/${version}` })
+  const storage = openStorage(config, stack)
+  const sources = buildSources(storage, logger)
   const pool = stack.use(new PackumentPool())
-  const sources = buildSources({ upstreams, db, log, fetcher, warn })
-  const packages = new Packages(db)
-  const incidents = new Incidents(db)
-  const documents = new Documents(cache)
-  const base = config.publicUrl
-  const ledger = new Ledger({ db, log, store, packages, incidents, base, now })
-  const files = new CacheFiles(join(config.dataDir, 'cache', 'files'))
-  const refresher = new Refresher({ documents, files, packages, ledger, pool, now })
-  const renderings = new Renderings({ documents, files, pool, now })
-  const settings = { base, canonicalOrigin: new URL(defaultRegistryUrl()).origin }
-  const proxy = new Proxy({ sources, documents, packages, refresher, renderings, settings, now })
-  const tiles = new TileStore(store, () => log.published)
-  const app = buildApp({
-    proxy,
-    tarballs: new Tarballs({ sources, packages, incidents, proxy, base, now, warn }),
-    bodies: new Bodies(files),
-    home: homeRoute({ version, publicUrl: base, vkey: logKey.vkey }),
-    prefix: new URL(base).pathname.replace(/\/$/, ''),
-    report: { logger, fatal: exitOnFatal(logger) },
-    records: new Records({ log, store, tiles, vkey: logKey.vkey, sources, packages, proxy, base }),
-    explanations: new Explanations(incidents, sources),
-    passing: new Passing(sources),
-    parties: new TrustedParties(sources, own),
-    checks: [{ name: 'log', check: () => void store.readState() }],
-  })
+  const app = buildSurface(config, storage, sources, pool, logger)
   stack.defer(async () => {
     if (app.server !== null) await app.stop()
   })
   const kept = stack.move()
   return {
-    dataDirIsNew,
-    logVkey: logKey.vkey,
-    logSize: log.size,
-    upstreams: sources.all().map(source => ({
-      name: source.name,
-      url: source.upstream.url,
-      signs: signsOf(source),
+    dataDirIsNew: storage.dataDirIsNew,
+    logVkey: storage.logKey.vkey,
+    logSize: storage.log.size,
+    upstreams: sources.all().map(({ name, upstream, trust }) => ({
+      name,
+      url: upstream.url,
+      signs: trust.stored().signs ? 'yes' : 'unknown',
     })),
     listen: () => void app.listen({ hostname: config.listen.host, port: config.listen.port }),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   }
 }
 
-/** The upstream `npm`: made on the first start; `--upstream` replaces its URL for this run. */
-function ensureFirstUpstream(upstreams: Upstreams, config: Config): void {
+function openStorage(config: Config, stack: AsyncDisposableStack) {
+  const { dataDir } = config
+  const dataDirIsNew = !existsSync(registryPath(dataDir))
+  stack.use(lockDataDir(dataDir, process.pid))
+  const db = stack.use(openRegistry(dataDir))
+  const documents = new Documents(stack.use(openCache(dataDir)))
+  const upstreams = new Upstreams(db)
+  // Another address is another word for what a package is: nothing cached of the old one counts.
+  if (settleFirstUpstream(upstreams, config) === 'moved') documents.clear()
+  const store = new SqliteLogStore(db, dataDir)
+  const origin = `${new URL(config.publicUrl).host}/log`
+  const logKey = openLogKey(dataDir, origin, store.readState() !== null, randomSeed)
+  return {
+    dataDirIsNew,
+    db,
+    documents,
+    upstreams,
+    store,
+    logKey,
+    log: Log.open(store, logKey.signer),
+    own: publishedKey(readOrMakeKey(dataDir, 'registry.key', generateSigningKey)),
+    packages: new Packages(db),
+    incidents: new Incidents(db),
+    files: new CacheFiles(join(dataDir, 'cache', 'files')),
+  }
+}
+
+function buildSurface(
+  config: Config,
+  storage: Storage,
+  sources: Sources,
+  pool: PackumentPool,
+  logger: pino.Logger,
+) {
+  const base = config.publicUrl
+  const { log, store, own, packages, incidents, files } = storage
+  const { vkey } = storage.logKey
+  const settings = { base, canonicalOrigin: new URL(defaultRegistryUrl()).origin }
+  const ledger = new Ledger({ ...storage, base, now })
+  const refresher = new Refresher({ ...storage, ledger, pool, now })
+  const renderings = new Renderings({ ...storage, pool, now })
+  const proxy = new Proxy({ ...storage, sources, refresher, renderings, settings, now })
+  const tiles = new TileStore(store, () => log.published)
+  const warn = (text: string) => logger.warn(text)
+  return buildApp({
+    proxy,
+    tarballs: new Tarballs({ sources, packages, incidents, proxy, base, now, warn }),
+    bodies: new Bodies(files),
+    home: homeRoute({ version, publicUrl: base, vkey }),
+    prefix: new URL(base).pathname.replace(/\/$/, ''),
+    report: { logger, fatal: exitOnFatal(logger) },
+    records: new Records({ log, store, tiles, vkey, sources, packages, proxy, base }),
+    explanations: new Explanations(incidents, sources),
+    passing: new Passing(sources),
+    parties: new TrustedParties(sources, own),
+    checks: [{ name: 'log', check: () => void store.readState() }],
+  })
+}
+
+function randomSeed(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(SEED_BYTES))
+}
+
+/** The upstream `npm`: made on the first start; `--upstream` replaces its URL. */
+function settleFirstUpstream(upstreams: Upstreams, config: Config): 'made' | 'same' | 'moved' {
   const url = config.upstreamUrl ?? defaultRegistryUrl()
   const known = upstreams.get(FIRST_UPSTREAM)
+  if (known?.url === url) return 'same'
   if (known !== null) {
-    if (known.url !== url) upstreams.change(FIRST_UPSTREAM, { url })
-    return
+    upstreams.change(FIRST_UPSTREAM, { url })
+    return 'moved'
   }
   upstreams.add({
     name: FIRST_UPSTREAM,
@@ -143,45 +171,30 @@ function ensureFirstUpstream(upstreams: Upstreams, config: Config): void {
     tarballs: 'canonical',
     created: timestamp(now()),
   })
+  return 'made'
 }
 
-type SourceNeeds = {
-  upstreams: Upstreams
-  db: RegistryDb
-  log: Log
-  fetcher: Fetcher
-  warn: (message: string) => void
-}
-
-function buildSources(needs: SourceNeeds): Sources {
-  const rows = needs.upstreams.list().filter(row => row.kind === 'registry')
+function buildSources(storage: Storage, logger: pino.Logger): Sources {
+  const rows = storage.upstreams.list().filter(row => row.kind === 'registry')
   const authority = buildAuthority(rows.map(row => ({ registry: row.name, patterns: row.names })))
-  return new Sources(
-    authority,
-    rows.map(row => buildSource(row, needs)),
-  )
+  const fetcher = new Fetcher({ userAgent: `npmx-registry/${version}` })
+  const sources = rows.map(row => buildSource(row, storage, fetcher, logger))
+  return new Sources(authority, sources)
 }
 
-function buildSource(row: UpstreamRow, needs: SourceNeeds): Source {
+function buildSource(
+  row: UpstreamRow,
+  storage: Storage,
+  fetcher: Fetcher,
+  logger: pino.Logger,
+): Source {
   const { name, namespace } = row
-  const upstream = new Upstream({ name, url: row.url, namespace }, needs.fetcher)
-  const trust = new Trust({
-    name,
-    namespace,
-    mode: row.signatures,
-    upstream,
-    store: needs.upstreams,
-    db: needs.db,
-    log: needs.log,
-    now,
-    warn: needs.warn,
-  })
+  const { db, log, upstreams } = storage
+  const upstream = new Upstream({ name, url: row.url, namespace }, fetcher)
+  const warn = (text: string) => logger.warn(text)
+  const mode = row.signatures
+  const trust = new Trust({ name, namespace, mode, upstream, store: upstreams, db, log, now, warn })
   return { name, namespace, canonical: row.tarballs === 'canonical', upstream, trust }
-}
-
-function signsOf(source: Source): 'yes' | 'no' | 'unknown' {
-  if (source.trust.stored().signs) return 'yes'
-  return 'unknown'
 }
 
 /** After a failed commit nobody knows what is on disk: this process must not sign anything more. */

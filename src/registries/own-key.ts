@@ -22,7 +22,7 @@ export type PublishedKey = {
 /** A new private key as PKCS #8 PEM. */
 export function generateSigningKey(): string {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
-  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  return privateKey.export({ type: 'pkcs8', format: 'pem' })
 }
 
 /** The public half of a PKCS #8 PEM. @throws TypeError when it is no P-256 key */

@@ -78,13 +78,9 @@ export async function runJob(job: Job, send: Send): Promise<void> {
       return answer(send, job, { kind: 'inspect', inspection })
     }
     case 'render': {
-      const { gzip, identity, ...rest } = await renderPackument(
-        bytes,
-        readText(job.plan),
-        job.variant,
-      )
-      const own = { ...rest, gzip: owned(gzip), identity: identity && owned(identity) }
-      return answer(send, job, { kind: 'render', rendered: own }, own.gzip, own.identity)
+      const { gzip, ...rest } = await renderPackument(bytes, readText(job.plan), job.variant)
+      const own = { ...rest, gzip: owned(gzip) }
+      return answer(send, job, { kind: 'render', rendered: own }, own.gzip)
     }
     case 'manifest': {
       const found = renderManifest(bytes, readText(job.plan), job.tarballs, job.selector)

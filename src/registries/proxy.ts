@@ -14,6 +14,7 @@ import { RegistryError } from './errors.ts'
 import {
   FAILED_CHECK_MS,
   FORCED_CHECK_MS_MIN,
+  JUST_EXPIRED_MS,
   REVALIDATE_WAIT_MS,
   STALE_MS_MAX,
 } from './freshness.ts'
@@ -112,15 +113,23 @@ export class Proxy {
     if (!isDue) return { held: existing(held), stale: false }
     if (held.quietUntilMs > nowMs) return { held: existing(held), stale: true }
     const refresh = this.#refreshed(source, name)
+    if (!forced && held.head.status === 200 && nowMs - freshUntilMs < JUST_EXPIRED_MS) {
+      refresh.catch(() => this.#quiet(held))
+      return { held, stale: false }
+    }
     const isPatient = forced || nowMs - checkedAtMs > STALE_MS_MAX || held.head.status !== 200
     try {
       const fresh = isPatient ? await refresh : await within(refresh, REVALIDATE_WAIT_MS)
       return fresh === undefined ? { held, stale: true } : { held: fresh, stale: false }
     } catch (error) {
       if (!isOutage(error) || held.head.status !== 200) throw error
-      held.quietUntilMs = this.#nowMs() + FAILED_CHECK_MS
+      this.#quiet(held)
       return { held, stale: true }
     }
+  }
+
+  #quiet(held: Current): void {
+    held.quietUntilMs = this.#nowMs() + FAILED_CHECK_MS
   }
 
   #fromCache(source: Source, name: string): Promise<Current | undefined> {

@@ -56,9 +56,11 @@ export class Refresher {
     ])
     const askedMs = now().getTime()
     if (answer.status === 'absent') return this.#keepAbsent(source, name, answer.httpStatus)
-    const freshUntilMs = freshUntil(askedMs, answer.maxAgeSeconds)
+    const { maxAgeSeconds, etag, lastModified } = answer
+    const hasValidator = etag !== null || lastModified !== null
+    const length = answer.status === 'fresh' ? answer.bytes.byteLength : 0
+    const freshUntilMs = freshUntil(askedMs, { maxAgeSeconds, hasValidator, length })
     if (answer.status === 'unchanged') {
-      const { etag, lastModified } = answer
       documents.renew(source.name, name, { checkedAtMs: askedMs, freshUntilMs, etag, lastModified })
       return this.#headOf(source, name)
     }

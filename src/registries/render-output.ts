@@ -9,8 +9,6 @@ import { createHash, type Hash } from 'node:crypto'
 import { createGzip, type Gzip } from 'node:zlib'
 import type { Rendered } from './render.ts'
 
-/** Plain bytes up to this size are handed back too: inflating small answers costs more than it saves. */
-export const IDENTITY_BYTES_MAX = 1024 * 1024
 /** What is hashed and compressed at a time: large enough that the calls do not count. */
 const STAGE_BYTES = 512 * 1024
 const GZIP_LEVEL = 6
@@ -34,7 +32,6 @@ class Output {
   readonly #stage = Buffer.allocUnsafeSlow(STAGE_BYTES)
   #staged = 0
   #length = 0
-  #identity: Buffer[] | null = []
 
   constructor() {
     this.#gzip.on('data', (chunk: Buffer) => this.#packed.push(chunk))
@@ -57,7 +54,6 @@ class Output {
       gzip: Buffer.concat(this.#packed),
       length: this.#length,
       etag: `"${this.#hash.digest('base64url')}"`,
-      identity: this.#identity === null ? null : Buffer.concat(this.#identity),
     }
   }
 
@@ -67,8 +63,6 @@ class Output {
     this.#staged = 0
     this.#length += chunk.length
     this.#hash.update(chunk)
-    if (this.#length > IDENTITY_BYTES_MAX) this.#identity = null
-    else this.#identity?.push(Buffer.from(chunk))
     await new Promise<void>((resolve, reject) => {
       this.#gzip.write(chunk, error => (error ? reject(error) : resolve()))
     })

@@ -26,6 +26,8 @@ import { bareTombstone, editVersion, type VersionPlan } from './version-edits.ts
 
 /** Sentences in npm's error for a restricted version: all versions share one message. */
 const RESTRICTIONS_SHOWN_MAX = 10
+/** Sentences in the name that yarn 1 shows: one line of a terminal for each. */
+const REASONS_IN_NAME_MAX = 3
 
 type Rendering = VersionPlan & {
   variant: Variant
@@ -145,6 +147,8 @@ function tagText(tag: string, version: string | undefined): [string, string][] {
 function documentFields(rendering: Rendering): Map<string, string> {
   const { scan, variant } = rendering
   const set = new Map<string, string>()
+  const reasons = droppedReasons(rendering)
+  if (reasons !== undefined) set.set('name', JSON.stringify(`${scan.name} (${reasons})`))
   const restrictions = policyRestrictions(rendering)
   if (restrictions !== undefined) set.set('policyRestrictions', restrictions)
   const modified = scan.time === undefined ? undefined : memberOf(scan.time, 'modified')
@@ -153,6 +157,19 @@ function documentFields(rendering: Rendering): Map<string, string> {
     set.set('modified', scan.json.text(modified.start, modified.end))
   }
   return set
+}
+
+/**
+ * Why versions are missing, where they are dropped: for yarn 1, which shows a document's `name`
+ * when no version of it fits ("Couldn't find any versions for …") and reads it for nothing else.
+ */
+function droppedReasons({ refused, variant, dropped }: Rendering): string | undefined {
+  if (variant.tombstones === 'kept') return undefined
+  const entries = newestFirst([...dropped]).flatMap(version => refused.get(version) ?? [])
+  if (entries.length === 0) return undefined
+  const lines = entries.slice(0, REASONS_IN_NAME_MAX).map(({ sentence }) => sentence)
+  if (entries.length > lines.length) lines.push(`and ${entries.length - lines.length} more`)
+  return lines.join('; ')
 }
 
 /**

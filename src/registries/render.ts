@@ -45,6 +45,4 @@ export type Rendered = {
   length: number
   /** Strong, quoted, from the identity bytes. */
   etag: string
-  /** The identity bytes, where they are few. */
-  identity: Uint8Array | null
 }

@@ -56,7 +56,15 @@ export class Tarballs {
 
   /** Its bytes, checked against the record while they pass. */
   async verified(found: FoundTarball): Promise<VerifiedBytes> {
-    const answer = await found.source.upstream.openTarball(found.url)
+    const { upstream, name } = found.source
+    const { host, origin } = new URL(found.url)
+    if (origin !== new URL(upstream.url).origin) {
+      // Only origins that the operator listed are ever connected to; a document cannot add one.
+      const { name: pkg, version } = found.row
+      const sentence = `${pkg}@${version}: ${name} keeps it at ${host}, which is not listed here, and this client checks no integrity itself`
+      throw new RegistryError('upstream-bad-answer', sentence, { package: pkg, version })
+    }
+    const answer = await upstream.openTarball(found.url)
     const checked = verifyStream(answer.stream, found.integrity)
     return { stream: pulled(checked, error => this.#failed(found, error)), length: answer.length }
   }
