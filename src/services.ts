@@ -16,9 +16,8 @@ import { SqliteLogStore } from './db/log-store.ts'
 import { openCache, openRegistry, registryPath } from './db/open.ts'
 import { Packages } from './db/packages.ts'
 import { TileStore } from './db/tile-store.ts'
-import { type UpstreamRow, Upstreams } from './db/upstreams.ts'
+import { Upstreams } from './db/upstreams.ts'
 import { Log, LogFatalError } from './log/log.ts'
-import { buildAuthority } from './registries/authority.ts'
 import { Bodies } from './registries/bodies.ts'
 import { defaultRegistryUrl } from './registries/default-registry.ts'
 import { Explanations } from './registries/explanations.ts'
@@ -32,11 +31,10 @@ import { Proxy } from './registries/proxy.ts'
 import { Records } from './registries/records.ts'
 import { Refresher } from './registries/refresher.ts'
 import { Renderings } from './registries/renderings.ts'
-import { type Source, Sources } from './registries/source.ts'
+import type { Sources } from './registries/source.ts'
+import { makeSources } from './registries/source-factory.ts'
 import { Tarballs } from './registries/tarballs.ts'
-import { Trust } from './registries/trust.ts'
 import { TrustedParties } from './registries/trusted-parties.ts'
-import { Upstream } from './registries/upstream.ts'
 import { buildApp } from './routes/app.ts'
 import { homeRoute } from './routes/home.ts'
 import { version } from './version.ts'
@@ -67,7 +65,9 @@ export async function buildServices(config: Config): Promise<Services> {
   await using stack = new AsyncDisposableStack()
   const logger = pino({ level: config.logLevel }, pino.destination({ fd: 2, sync: true }))
   const storage = openStorage(config, stack)
-  const sources = buildSources(storage, logger)
+  const fetcher = new Fetcher({ userAgent: `npmx-registry/${version}` })
+  const warn = (text: string) => logger.warn(text)
+  const sources = makeSources({ ...storage, fetcher, now, warn })
   const pool = stack.use(new PackumentPool())
   const app = buildSurface(config, storage, sources, pool, logger)
   stack.defer(async () => {
@@ -172,29 +172,6 @@ function settleFirstUpstream(upstreams: Upstreams, config: Config): 'made' | 'sa
     created: timestamp(now()),
   })
   return 'made'
-}
-
-function buildSources(storage: Storage, logger: pino.Logger): Sources {
-  const rows = storage.upstreams.list().filter(row => row.kind === 'registry')
-  const authority = buildAuthority(rows.map(row => ({ registry: row.name, patterns: row.names })))
-  const fetcher = new Fetcher({ userAgent: `npmx-registry/${version}` })
-  const sources = rows.map(row => buildSource(row, storage, fetcher, logger))
-  return new Sources(authority, sources)
-}
-
-function buildSource(
-  row: UpstreamRow,
-  storage: Storage,
-  fetcher: Fetcher,
-  logger: pino.Logger,
-): Source {
-  const { name, namespace } = row
-  const { db, log, upstreams } = storage
-  const upstream = new Upstream({ name, url: row.url, namespace }, fetcher)
-  const warn = (text: string) => logger.warn(text)
-  const mode = row.signatures
-  const trust = new Trust({ name, namespace, mode, upstream, store: upstreams, db, log, now, warn })
-  return { name, namespace, canonical: row.tarballs === 'canonical', upstream, trust }
 }
 
 /** After a failed commit nobody knows what is on disk: this process must not sign anything more. */

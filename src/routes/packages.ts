@@ -9,6 +9,7 @@
 import { Elysia } from 'elysia'
 import { LRUCache } from 'lru-cache'
 import type { Bodies, Sendable } from '../registries/bodies.ts'
+import { RegistryError } from '../registries/errors.ts'
 import { type PackagePath, parsePackagePath } from '../registries/name.ts'
 import type { Proxy, Wanted } from '../registries/proxy.ts'
 import type { PackumentAnswer } from '../registries/renderings.ts'
@@ -32,6 +33,8 @@ const CACHE_CONTROL = 'public, max-age=0'
 /** Clients that check no integrity: yarn 2 and later (it names its HTTP library), and unnamed ones. */
 const CHECKS_NOTHING = /^(?:got |yarn\/[2-9])/
 const YARN_1 = 'yarn/1.'
+/** What no package can be called: every other surface lives below it. */
+const OURS = '/-/'
 /** Parsed paths remembered: a few large applications' worth, about 1 MB. */
 const TARGETS_MAX = 4096
 
@@ -62,6 +65,9 @@ export function packageRoutes(needs: PackageRoutesNeeds) {
 function handle(request: Request, needs: PackageRoutesNeeds): Response | Promise<Response> {
   const path = rawPath(request, needs.prefix)
   if (path === '/') return needs.home(request)
+  if (path.startsWith(OURS)) {
+    throw new RegistryError('not-found', 'this server has nothing under this path of /-/')
+  }
   const target = targetOf(path)
   if (target.kind === 'packument') return packument(request, target.name, needs)
   if (target.kind === 'manifest') return manifest(request, target.name, target.selector, needs)
