@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import pino from 'pino'
 import type { Config } from './config.ts'
 import { CacheFiles } from './db/cache-files.ts'
+import { Disputes } from './db/disputes.ts'
 import { Documents } from './db/documents.ts'
 import { Incidents } from './db/incidents.ts'
 import { openLogKey, readOrMakeKey } from './db/keys.ts'
@@ -15,34 +16,42 @@ import { lockDataDir } from './db/lock.ts'
 import { SqliteLogStore } from './db/log-store.ts'
 import { openCache, openRegistry, registryPath } from './db/open.ts'
 import { Packages } from './db/packages.ts'
+import { Secrets } from './db/secrets.ts'
 import { TileStore } from './db/tile-store.ts'
 import { Upstreams } from './db/upstreams.ts'
 import { Log, LogFatalError } from './log/log.ts'
+import { Agreement } from './registries/agreement.ts'
 import { Bodies } from './registries/bodies.ts'
+import { Cosigner } from './registries/cosign.ts'
 import { defaultRegistryUrl } from './registries/default-registry.ts'
 import { Explanations } from './registries/explanations.ts'
+import { Failover } from './registries/failover.ts'
 import { Fetcher } from './registries/fetcher.ts'
 import { Ledger } from './registries/ledger.ts'
+import { PROBE_LIMITS } from './registries/mirror.ts'
 import { timestamp } from './registries/timestamp.ts'
-import { generateSigningKey, publishedKey } from './registries/own-key.ts'
+import { generateSigningKey, OwnKeys } from './registries/own-key.ts'
 import { PackumentPool } from './registries/packument-pool.ts'
 import { Passing } from './registries/passing.ts'
 import { Proxy } from './registries/proxy.ts'
 import { Records } from './registries/records.ts'
 import { Refresher } from './registries/refresher.ts'
 import { Renderings } from './registries/renderings.ts'
-import type { Sources } from './registries/source.ts'
-import { makeSources } from './registries/source-factory.ts'
+import { SourceFactory } from './registries/source-factory.ts'
+import { TarballCache } from './registries/tarball-cache.ts'
 import { Tarballs } from './registries/tarballs.ts'
 import { TrustedParties } from './registries/trusted-parties.ts'
+import type { UpstreamAdmin } from './registries/upstream-admin.ts'
+import { FIRST_UPSTREAM } from './registries/upstream-request.ts'
 import { buildApp } from './routes/app.ts'
 import { homeRoute } from './routes/home.ts'
+import { listenControl, makeUpstreamAdmin, socketActor } from './services-admin.ts'
 import { version } from './version.ts'
 
-/** The upstream that every installation begins with. */
-const FIRST_UPSTREAM = 'npm'
 /** Bytes of an Ed25519 seed (RFC 8032, section 5.1.5). */
 const SEED_BYTES = 32
+/** Tarballs kept for registries in mode `cache`: those of some hundred applications. */
+const TARBALL_CACHE_BYTES_MAX = 10 * 1024 * 1024 * 1024
 /** Exit code of a process whose log can no longer be written: the next start finds out what is true. */
 const EXIT_FATAL = 70
 
@@ -65,11 +74,12 @@ export async function buildServices(config: Config): Promise<Services> {
   await using stack = new AsyncDisposableStack()
   const logger = pino({ level: config.logLevel }, pino.destination({ fd: 2, sync: true }))
   const storage = openStorage(config, stack)
-  const fetcher = new Fetcher({ userAgent: `npmx-registry/${version}` })
+  settleFirstUpstream(storage, config)
   const warn = (text: string) => logger.warn(text)
-  const sources = makeSources({ ...storage, fetcher, now, warn })
-  const pool = stack.use(new PackumentPool())
-  const app = buildSurface(config, storage, sources, pool, logger)
+  const network = openNetwork(storage, stack, warn)
+  const { app, proxy, report } = buildSurface(config, storage, network, logger)
+  const parts = { ...storage, ...network, now, forgetHeld: () => proxy.forget() }
+  const upstreams = makeUpstreamAdmin(parts, socketActor())
   stack.defer(async () => {
     if (app.server !== null) await app.stop()
   })
@@ -78,14 +88,49 @@ export async function buildServices(config: Config): Promise<Services> {
     dataDirIsNew: storage.dataDirIsNew,
     logVkey: storage.logKey.vkey,
     logSize: storage.log.size,
-    upstreams: sources.all().map(({ name, upstream, trust }) => ({
+    upstreams: network.factory.sources.all().map(({ name, upstream, trust }) => ({
       name,
       url: upstream.url,
       signs: trust.stored().signs ? 'yes' : 'unknown',
     })),
-    listen: () => void app.listen({ hostname: config.listen.host, port: config.listen.port }),
+    listen() {
+      app.listen({ hostname: config.listen.host, port: config.listen.port })
+      try {
+        kept.use(listenControl(config.dataDir, { operations: { upstreams }, report }))
+      } catch (error) {
+        // Sockets allow some hundred bytes of path. Packages are served all the same.
+        warn(`no control socket, so commands need the server stopped: ${String(error)}`)
+      }
+    },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   }
+}
+
+/** The operations on upstreams of a data dir that no server has open. @throws LockedError */
+export async function openUpstreamAdmin(
+  config: Config,
+  warn: (message: string) => void,
+): Promise<{ upstreams: UpstreamAdmin } & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack()
+  const storage = openStorage(config, stack)
+  const network = openNetwork(storage, stack, warn)
+  const parts = { ...storage, ...network, now, forgetHeld: () => undefined }
+  const upstreams = makeUpstreamAdmin(parts, 'cli')
+  const kept = stack.move()
+  return { upstreams, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+}
+
+/** What asks others, and what is asked. */
+function openNetwork(
+  storage: Storage,
+  stack: AsyncDisposableStack,
+  warn: (message: string) => void,
+) {
+  const userAgent = `npmx-registry/${version}`
+  const fetcher = new Fetcher({ userAgent })
+  const probes = new Fetcher({ userAgent, limits: PROBE_LIMITS })
+  const factory = new SourceFactory({ ...storage, fetcher, probes, now, warn })
+  return { fetcher, factory, pool: stack.use(new PackumentPool()) }
 }
 
 function openStorage(config: Config, stack: AsyncDisposableStack) {
@@ -95,8 +140,6 @@ function openStorage(config: Config, stack: AsyncDisposableStack) {
   const db = stack.use(openRegistry(dataDir))
   const documents = new Documents(stack.use(openCache(dataDir)))
   const upstreams = new Upstreams(db)
-  // Another address is another word for what a package is: nothing cached of the old one counts.
-  if (settleFirstUpstream(upstreams, config) === 'moved') documents.clear()
   const store = new SqliteLogStore(db, dataDir)
   const origin = `${new URL(config.publicUrl).host}/log`
   const logKey = openLogKey(dataDir, origin, store.readState() !== null, randomSeed)
@@ -105,46 +148,64 @@ function openStorage(config: Config, stack: AsyncDisposableStack) {
     db,
     documents,
     upstreams,
+    secrets: new Secrets(db, dataDir),
     store,
     logKey,
     log: Log.open(store, logKey.signer),
-    own: publishedKey(readOrMakeKey(dataDir, 'registry.key', generateSigningKey)),
+    ownKeys: new OwnKeys(
+      readOrMakeKey(dataDir, 'registry.key', generateSigningKey),
+      upstreams,
+      timestamp(now()),
+    ),
     packages: new Packages(db),
     incidents: new Incidents(db),
+    disputes: new Disputes(db),
     files: new CacheFiles(join(dataDir, 'cache', 'files')),
+    tarballs: new CacheFiles(join(dataDir, 'cache', 'tarballs'), TARBALL_CACHE_BYTES_MAX),
   }
 }
 
 function buildSurface(
   config: Config,
   storage: Storage,
-  sources: Sources,
-  pool: PackumentPool,
+  { fetcher, factory, pool }: ReturnType<typeof openNetwork>,
   logger: pino.Logger,
 ) {
+  const { sources } = factory
   const base = config.publicUrl
-  const { log, store, own, packages, incidents, files } = storage
+  const { log, store, packages, incidents, files } = storage
   const { vkey } = storage.logKey
-  const settings = { base, canonicalOrigin: new URL(defaultRegistryUrl()).origin }
-  const ledger = new Ledger({ ...storage, base, now })
-  const refresher = new Refresher({ ...storage, ledger, pool, now })
-  const renderings = new Renderings({ ...storage, pool, now })
-  const proxy = new Proxy({ ...storage, sources, refresher, renderings, settings, now })
-  const tiles = new TileStore(store, () => log.published)
+  const canonicalOrigin = new URL(defaultRegistryUrl()).origin
+  const settings = { base, canonicalOrigin, cosigner: new Cosigner(storage) }
   const warn = (text: string) => logger.warn(text)
-  return buildApp({
+  const ledger = new Ledger({ ...storage, base, now })
+  const agreement = new Agreement({ ...storage, ledger, pool, now, warn })
+  const failover = new Failover({ ...storage, ledger, pool, now, warn })
+  const refresher = new Refresher({ ...storage, ledger, agreement, failover, pool, now })
+  const renderings = new Renderings({ ...storage, pool, now })
+  const proxy = new Proxy({ ...storage, sources, refresher, renderings, settings, warn, now })
+  const cache = new TarballCache({ files: storage.tarballs, warn })
+  const tiles = new TileStore(store, () => log.published)
+  const report = { logger, fatal: exitOnFatal(logger) }
+  const app = buildApp({
     proxy,
-    tarballs: new Tarballs({ sources, packages, incidents, proxy, base, now, warn }),
+    tarballs: new Tarballs({ sources, packages, incidents, proxy, cache, base, now, warn }),
     bodies: new Bodies(files),
     home: homeRoute({ version, publicUrl: base, vkey }),
     prefix: new URL(base).pathname.replace(/\/$/, ''),
-    report: { logger, fatal: exitOnFatal(logger) },
+    report,
     records: new Records({ log, store, tiles, vkey, sources, packages, proxy, base }),
     explanations: new Explanations(incidents, sources),
     passing: new Passing(sources),
-    parties: new TrustedParties(sources, own),
+    parties: new TrustedParties({
+      ...storage,
+      stateOf: origin => fetcher.stateOf(origin),
+      publicUrl: base,
+      vkey,
+    }),
     checks: [{ name: 'log', check: () => void store.readState() }],
   })
+  return { app, proxy, report }
 }
 
 function randomSeed(): Uint8Array {
@@ -152,13 +213,15 @@ function randomSeed(): Uint8Array {
 }
 
 /** The upstream `npm`: made on the first start; `--upstream` replaces its URL. */
-function settleFirstUpstream(upstreams: Upstreams, config: Config): 'made' | 'same' | 'moved' {
+function settleFirstUpstream({ upstreams, documents }: Storage, config: Config): void {
   const url = config.upstreamUrl ?? defaultRegistryUrl()
   const known = upstreams.get(FIRST_UPSTREAM)
-  if (known?.url === url) return 'same'
+  if (known?.url === url) return
   if (known !== null) {
     upstreams.change(FIRST_UPSTREAM, { url })
-    return 'moved'
+    // Another address is another word for what a package is: nothing cached of the old one counts.
+    documents.clear()
+    return
   }
   upstreams.add({
     name: FIRST_UPSTREAM,
@@ -171,7 +234,6 @@ function settleFirstUpstream(upstreams: Upstreams, config: Config): 'made' | 'sa
     tarballs: 'canonical',
     created: timestamp(now()),
   })
-  return 'made'
 }
 
 /** After a failed commit nobody knows what is on disk: this process must not sign anything more. */

@@ -5,25 +5,18 @@
  * @module
  */
 import { Command, CommanderError, Option } from 'commander'
-import type { Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
 import { version } from '../version.ts'
+import {
+  addConfigFlags,
+  type ConfigFlags,
+  examples,
+  flagsOf,
+  type Json,
+  type Settle,
+} from './command-parts.ts'
 import { EXIT, type Io } from './io.ts'
-
-/** Ends with the exit code of a command. */
-type Settle = (code: number) => void
-
-/** What commander makes of the flags that configure the process. */
-type ConfigFlags = {
-  config?: string
-  listen?: string
-  dataDir?: string
-  publicUrl?: string
-  upstream?: string
-  logLevel?: string
-}
-
-type Json = { json?: true }
+import { addUpstream } from './upstream-command.ts'
 
 /** Runs one command line, without the name of the program, and answers with its exit code. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
@@ -52,6 +45,7 @@ export function buildProgram(io: Io, settle: Settle): Command {
   examples(program, ['serve', 'verify package-lock.json', 'serve --help'])
   addServe(program, io, settle)
   addVerify(program, io, settle)
+  addUpstream(program, io, settle)
   addLog(program, io, settle)
   addKey(program, io, settle)
   addConfig(program, io, settle)
@@ -60,35 +54,12 @@ export function buildProgram(io: Io, settle: Settle): Command {
   return program
 }
 
-/** Examples stand first in a help text: most readers need nothing after them. */
-function examples(command: Command, lines: readonly string[]): void {
-  const shown = lines.map(line => `  $ npmx-registry ${line}`).join('\n')
-  command.addHelpText('before', `Examples:\n${shown}\n`)
-}
-
-function addConfigFlags(command: Command): Command {
-  return command
-    .option('--data-dir <dir>', 'folder of the database, the log and the keys')
-    .option('--config <file>', 'configuration file, in place of the usual places')
-}
-
 function addServeFlags(command: Command): Command {
   return addConfigFlags(command)
     .option('--listen <address:port>', 'address and port to listen on (default 127.0.0.1:6769)')
     .option('--public-url <url>', 'the URL that clients use (default http://<listen>/)')
     .option('--upstream <url>', "replaces the URL of the upstream 'npm'")
     .option('--log-level <level>', 'silent, error, warn, info or debug (default info)')
-}
-
-function flagsOf(given: ConfigFlags): Flags {
-  return {
-    'config': given.config,
-    'listen': given.listen,
-    'data-dir': given.dataDir,
-    'public-url': given.publicUrl,
-    'upstream': given.upstream,
-    'log-level': given.logLevel,
-  }
 }
 
 function addServe(program: Command, io: Io, settle: Settle): void {

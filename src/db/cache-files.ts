@@ -8,6 +8,7 @@
  * @module
  */
 import { createWriteStream, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -23,17 +24,18 @@ const NAME = /^[\w-]{1,128}$/
 export class CacheFiles {
   readonly #dir: string
   #partials = 0
-  readonly #files = new LRUCache<string, string>({
-    maxSize: FILES_BYTES_MAX,
-    // An open response keeps its bytes: the kernel frees them when the last reader is done.
-    dispose: path => {
-      rmSync(path, { force: true })
-    },
-  })
+  readonly #files: LRUCache<string, string>
 
   /** Opens the folder; files of an earlier process are taken over, oldest first. */
-  constructor(dir: string) {
+  constructor(dir: string, bytesMax = FILES_BYTES_MAX) {
     this.#dir = dir
+    this.#files = new LRUCache<string, string>({
+      maxSize: bytesMax,
+      // An open response keeps its bytes: the kernel frees them when the last reader is done.
+      dispose: path => {
+        rmSync(path, { force: true })
+      },
+    })
     mkdirSync(dir, { recursive: true, mode: 0o700 })
     const found = readdirSync(dir).flatMap(name => {
       const path = join(dir, name)
@@ -67,14 +69,65 @@ export class CacheFiles {
     return Bun.file(path)
   }
 
-  async #make(name: string, source: NodeJS.ReadableStream): Promise<string> {
+  /** Begins a file whose bytes come piece by piece; it is there once it is kept, and not before. */
+  begin(name: string): CacheFileWriter {
+    const { partial, path } = this.#paths(name)
+    return new CacheFileWriter(partial, () => this.#appear(name, partial, path))
+  }
+
+  /** Gives a file up: it is damaged. */
+  remove(name: string): void {
+    this.#files.delete(name)
+  }
+
+  #paths(name: string): { partial: string; path: string } {
     if (!NAME.test(name)) throw new TypeError(`${JSON.stringify(name)} is no name of a cached file`)
     const path = join(this.#dir, name)
     this.#partials += 1
-    const partial = `${path}.${this.#partials}.partial`
-    await pipeline(source, createWriteStream(partial, { mode: 0o600 }))
+    return { partial: `${path}.${this.#partials}.partial`, path }
+  }
+
+  #appear(name: string, partial: string, path: string): void {
+    // Were the old entry replaced, giving it up would remove the new file.
+    if (this.#files.has(name)) return rmSync(partial, { force: true })
     renameSync(partial, path)
     this.#files.set(name, path, { size: statSync(path).size + 1 })
+  }
+
+  async #make(name: string, source: NodeJS.ReadableStream): Promise<string> {
+    const { partial, path } = this.#paths(name)
+    await pipeline(source, createWriteStream(partial, { mode: 0o600 }))
+    this.#appear(name, partial, path)
     return path
+  }
+}
+
+/** One file on its way into the cache. */
+export class CacheFileWriter {
+  readonly #partial: string
+  readonly #appear: () => void
+  #handle: FileHandle | undefined
+
+  constructor(partial: string, appear: () => void) {
+    this.#partial = partial
+    this.#appear = appear
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#handle ??= await open(this.#partial, 'wx', 0o600)
+    await this.#handle.writeFile(bytes)
+  }
+
+  /** All of it is written: from now on it is found under its name. */
+  async keep(): Promise<void> {
+    await this.write(new Uint8Array(0))
+    await this.#handle?.close()
+    this.#appear()
+  }
+
+  /** It is given up. */
+  async drop(): Promise<void> {
+    await this.#handle?.close()
+    rmSync(this.#partial, { force: true })
   }
 }

@@ -153,6 +153,19 @@ export class Documents {
     return oldest.length === TRIM_STEP
   }
 
+  /**
+   * One step of forgetting all of an upstream. True while there is more to do; the caller yields
+   * between steps.
+   */
+  forgetSome(upstream: string): boolean {
+    const sql = 'SELECT name FROM document WHERE upstream = ? LIMIT ?'
+    const some = this.#cache.attempt(() =>
+      this.#cache.database.query<{ name: string }, [string, number]>(sql).all(upstream, TRIM_STEP),
+    )
+    for (const { name } of some) this.remove(upstream, name)
+    return some.length === TRIM_STEP
+  }
+
   /** Forgets everything. */
   clear(): void {
     this.#cache.recreate()

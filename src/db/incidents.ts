@@ -65,6 +65,16 @@ export class Incidents {
     return this.#db.orm.select().from(incident).where(where).orderBy(desc(incident.lastSeen)).all()
   }
 
+  /** Those of one kind about any version of a package. */
+  ofPackage(namespace: string, name: string, code: string): IncidentRow[] {
+    const where = and(
+      eq(incident.namespace, namespace),
+      eq(incident.name, name),
+      eq(incident.code, code),
+    )
+    return this.#db.orm.select().from(incident).where(where).orderBy(incident.id).all()
+  }
+
   /** The newest ones of all. */
   latest(limit: number): IncidentRow[] {
     return this.#db.orm

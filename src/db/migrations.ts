@@ -11,6 +11,9 @@ import cacheJournal from '../../drizzle/cache/meta/_journal.json' with { type: '
 import cache0000 from '../../drizzle/cache/0000_init.sql' with { type: 'text' }
 import registryJournal from '../../drizzle/registry/meta/_journal.json' with { type: 'json' }
 import registry0000 from '../../drizzle/registry/0000_init.sql' with { type: 'text' }
+import registry0001 from '../../drizzle/registry/0001_upstream_admin.sql' with { type: 'text' }
+import registry0002 from '../../drizzle/registry/0002_audit_append_only.sql' with { type: 'text' }
+import registry0003 from '../../drizzle/registry/0003_disputes.sql' with { type: 'text' }
 
 export type Migration = { tag: string; sql: string }
 
@@ -29,6 +32,9 @@ export class SchemaError extends Error {
 
 export const registryMigrations: readonly Migration[] = inJournalOrder(registryJournal.entries, {
   '0000_init': registry0000,
+  '0001_upstream_admin': registry0001,
+  '0002_audit_append_only': registry0002,
+  '0003_disputes': registry0003,
 })
 
 export const cacheMigrations: readonly Migration[] = inJournalOrder(cacheJournal.entries, {

@@ -81,6 +81,23 @@ type SummaryColumns = {
   published: string | null
 }
 
+/**
+ * A version that its registry did not sign has our own signature in the same columns, marked by
+ * this before the keyid: it has one or the other, and what is read as `signature` is never ours.
+ */
+const COSIGNED = 'own '
+
+const COSIGN = `UPDATE version
+  SET sig = iif(keyid IS NULL, ?, sig), keyid = coalesce(keyid, '${COSIGNED}' || ?)
+  WHERE namespace = ? AND name = ? AND version = ? AND leaf_idx IS NOT NULL`
+
+const COSIGNATURES = `SELECT version, substr(keyid, ${COSIGNED.length + 1}) AS keyid, sig
+  FROM version WHERE namespace = ? AND name = ? AND version BETWEEN ? AND ?
+  AND substr(keyid, 1, ${COSIGNED.length}) = '${COSIGNED}'`
+
+/** Our own signature of a version. */
+export type Cosignature = Signature & { version: string }
+
 type LoggedColumns = {
   version: string
   integrity: string
@@ -101,6 +118,8 @@ export class Packages {
   readonly #one: Statement<SummaryColumns & { projection: string }, [string, string, string]>
   readonly #byFile: Statement<SummaryColumns, [string, string, string]>
   readonly #states: Statement<{ state: string; count: number }, []>
+  readonly #cosign: Statement<unknown, [string, string, string, string, string]>
+  readonly #cosignatures: Statement<Cosignature, [string, string, string, string]>
 
   constructor(db: RegistryDb) {
     const { database } = db
@@ -124,6 +143,8 @@ export class Packages {
     this.#one = database.prepare(`SELECT ${SUMMARY}, projection ${ofPackage} AND version = ?`)
     this.#byFile = database.prepare(`SELECT ${SUMMARY} ${ofPackage} AND file = ?`)
     this.#states = database.prepare('SELECT state, count(*) AS count FROM version GROUP BY state')
+    this.#cosign = database.prepare(COSIGN)
+    this.#cosignatures = database.prepare(COSIGNATURES)
   }
 
   /** Notes when a package was first seen; the first time stays. True when this was it. */
@@ -145,6 +166,20 @@ export class Packages {
     this.#db.transaction(() => {
       for (const row of rows) this.#upsert.run(...parameters(row))
     })
+  }
+
+  /** Keeps our signatures of logged versions that have none; the first of a version stays. */
+  cosign(namespace: string, name: string, signatures: readonly Cosignature[]): void {
+    this.#db.transaction(() => {
+      for (const { version, keyid, sig } of signatures) {
+        this.#cosign.run(sig, keyid, namespace, name, version)
+      }
+    })
+  }
+
+  /** Our signatures of the versions between two, both included, in the order of their text. */
+  cosignatures(namespace: string, name: string, from: string, to: string): Cosignature[] {
+    return this.#cosignatures.all(namespace, name, from, to)
   }
 
   /** The next versions after `after`, in the order of their text, without projections. */
@@ -230,5 +265,6 @@ function toSummary(row: SummaryColumns): VersionSummary {
 }
 
 function toSignature(row: { keyid: string | null; sig: string | null }): Signature | null {
-  return row.keyid === null || row.sig === null ? null : { keyid: row.keyid, sig: row.sig }
+  const { keyid, sig } = row
+  return keyid === null || sig === null || keyid.startsWith(COSIGNED) ? null : { keyid, sig }
 }

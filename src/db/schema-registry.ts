@@ -59,6 +59,30 @@ export const upstream = sqliteTable('upstream', {
   /** The ratchet: set once, when keys were first seen; from then on signatures are required. */
   signsSince: text('signs_since'),
   created: text('created').notNull(),
+  /** Another one whenever what was cached of this upstream stops being its answer. */
+  edition: text('edition').notNull().default(''),
+})
+
+/** What opens an upstream, sealed (secrets.ts): no column holds a secret in clear. */
+export const upstreamSecret = sqliteTable('upstream_secret', {
+  upstream: text('upstream').primaryKey(),
+  /** The one origin that may see it. */
+  origin: text('origin').notNull(),
+  nonce: blob('nonce', { mode: 'buffer' }).notNull(),
+  sealed: blob('sealed', { mode: 'buffer' }).notNull(),
+})
+
+/** Who changed what, in order. Triggers refuse to change or delete a row. */
+export const audit = sqliteTable('audit', {
+  id: integer('id').primaryKey({ autoIncrement: true }),
+  time: text('time').notNull(),
+  /** `cli`, or `socket:<uid>`. */
+  actor: text('actor').notNull(),
+  action: text('action').notNull(),
+  target: text('target').notNull(),
+  /** JSON without secrets; null where there was, or is, nothing. */
+  before: text('before'),
+  after: text('after'),
 })
 
 export const upstreamKey = sqliteTable(
@@ -72,7 +96,7 @@ export const upstreamKey = sqliteTable(
     expires: text('expires'),
     /** The key as it came, byte for byte, for `/-/npm/v1/keys`. */
     json: text('json').notNull(),
-    state: text('state', { enum: ['approved', 'pending', 'missing'] }).notNull(),
+    state: text('state', { enum: ['approved', 'pending', 'missing', 'retired'] }).notNull(),
     firstSeen: text('first_seen').notNull(),
     leafIdx: integer('leaf_idx'),
   },
@@ -119,6 +143,24 @@ export const version = sqliteTable(
     primaryKey({ columns: [table.namespace, table.name, table.version] }),
     index('version_file').on(table.namespace, table.name, table.file),
   ],
+)
+
+/**
+ * Versions about which the sources of one registry disagree: refused from then on, also while its
+ * registry goes on saying what was logged.
+ */
+export const dispute = sqliteTable(
+  'dispute',
+  {
+    namespace: text('namespace').notNull(),
+    name: text('name').notNull(),
+    version: text('version').notNull(),
+    detail: text('detail').notNull(),
+    /** The incident with the evidence of both sides. */
+    incident: text('incident').notNull(),
+    created: text('created').notNull(),
+  },
+  table => [primaryKey({ columns: [table.namespace, table.name, table.version] })],
 )
 
 /** A refusal or a change with its evidence; the same one again only counts up. */

@@ -4,9 +4,9 @@
  * ratchet: `signsSince` can be set, never changed or taken back.
  * @module
  */
-import { and, asc, eq, isNull, type InferSelectModel } from 'drizzle-orm'
+import { and, asc, eq, isNotNull, isNull, type InferSelectModel } from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
-import { upstream, upstreamKey } from './schema-registry.ts'
+import { packageSeen, upstream, upstreamKey, version } from './schema-registry.ts'
 
 export type UpstreamRow = InferSelectModel<typeof upstream>
 export type UpstreamKeyRow = InferSelectModel<typeof upstreamKey>
@@ -14,7 +14,7 @@ export type KeyState = UpstreamKeyRow['state']
 
 /** What an operator may change; the name and the history stay. */
 export type UpstreamChange = Partial<
-  Pick<UpstreamRow, 'url' | 'mirrorOf' | 'names' | 'signatures' | 'tarballs'>
+  Pick<UpstreamRow, 'url' | 'mirrorOf' | 'namespace' | 'names' | 'signatures' | 'tarballs'>
 >
 
 export class Upstreams {
@@ -33,19 +33,45 @@ export class Upstreams {
   }
 
   /** Adds a new one; throws when the name is taken. */
-  add(row: Omit<UpstreamRow, 'signsSince'>): void {
+  add(row: Omit<UpstreamRow, 'signsSince' | 'edition'>): void {
     this.#db.orm
       .insert(upstream)
-      .values({ ...row, signsSince: null })
+      .values({ ...row, signsSince: null, edition: newEdition() })
       .run()
   }
 
-  /** False when there is no such upstream. */
+  /** False when there is no such upstream. Whatever changes what it answers begins an edition. */
   change(name: string, change: UpstreamChange): boolean {
     const { orm } = this.#db
+    const isAnswering = Object.keys(change).some(field => field !== 'names')
+    const edition = isAnswering ? { edition: newEdition() } : {}
     if (Object.keys(change).length === 0) return this.get(name) !== null
     const where = eq(upstream.name, name)
-    return orm.update(upstream).set(change).where(where).returning().all().length === 1
+    const set = { ...change, ...edition }
+    return orm.update(upstream).set(set).where(where).returning().all().length === 1
+  }
+
+  /** What was cached of it is no longer its answer. */
+  renew(name: string): void {
+    const where = eq(upstream.name, name)
+    this.#db.orm.update(upstream).set({ edition: newEdition() }).where(where).run()
+  }
+
+  /** Whether anything was ever recorded under this namespace: it can then mean nothing else. */
+  hasRecords(namespace: string): boolean {
+    const { orm } = this.#db
+    const versions = orm.select({ found: version.name }).from(version)
+    const packages = orm.select({ found: packageSeen.name }).from(packageSeen)
+    const keys = orm
+      .select({ found: upstreamKey.keyid })
+      .from(upstreamKey)
+      .innerJoin(upstream, eq(upstream.name, upstreamKey.upstream))
+      .where(and(eq(upstream.namespace, namespace), isNotNull(upstreamKey.leafIdx)))
+    return (
+      versions.where(eq(version.namespace, namespace)).limit(1).get() !== undefined ||
+      packages.where(eq(packageSeen.namespace, namespace)).limit(1).get() !== undefined ||
+      keys.limit(1).get() !== undefined
+    )
   }
 
   /** Removes it and its keys; what was logged through it stays. */
@@ -104,4 +130,8 @@ export class Upstreams {
     const changed = this.#db.orm.update(upstreamKey).set(change).where(where)
     return changed.returning().all().length === 1
   }
+}
+
+function newEdition(): string {
+  return crypto.randomUUID()
 }

@@ -32,8 +32,11 @@ export class AuthorityError extends Error {
   }
 }
 
-/** Answers who owns a name. */
-export type Authority = { ownerOf: (name: string) => string | undefined }
+/** Answers who owns a name. @property main the owner of whatever no narrower pattern names */
+export type Authority = {
+  ownerOf: (name: string) => string | undefined
+  main: string | undefined
+}
 
 /** Against a table from a file that fills memory; a large company has some hundred scopes. */
 const PATTERNS_MAX = 10_000
@@ -141,6 +144,7 @@ export function buildAuthority(entries: readonly AuthorityEntry[]): Authority {
   const owners = collect(entries)
   assertEffect(owners)
   return {
+    main: owners.get(EVERYTHING),
     ownerOf(name) {
       // A pattern is not a name: it must not be answered by the entry that spells the same.
       if (name.endsWith('/*') || name === EVERYTHING) return undefined

@@ -1,8 +1,9 @@
 /**
- * A secret that opens one upstream: the value of its Authorization header.
+ * Secrets that open one upstream: the value of its Authorization header, and a client certificate
+ * with its key.
  *
- * It shows itself to nobody who prints, serialises or compares it; `header()` is the only way in,
- * and the fetcher is its only caller.
+ * They show themselves to nobody who prints, serialises or compares them; `header()` and `pair()`
+ * are the only ways in, and what sends requests is their only caller.
  *
  * @module
  */
@@ -28,6 +29,34 @@ export class Credential {
 
   header(): string {
     return this.#authorization
+  }
+
+  toString(): string {
+    return SHOWN
+  }
+
+  toJSON(): string {
+    return SHOWN
+  }
+
+  [inspect.custom](): string {
+    return SHOWN
+  }
+}
+
+/** What a client shows in a TLS handshake (RFC 8446, section 4.4.2). */
+export class ClientCertificate {
+  readonly #cert: string
+  readonly #key: string
+
+  /** @param cert PEM, its issuers after it @param key PEM of its private key, not encrypted */
+  constructor(cert: string, key: string) {
+    this.#cert = cert
+    this.#key = key
+  }
+
+  pair(): { cert: string; key: string } {
+    return { cert: this.#cert, key: this.#key }
   }
 
   toString(): string {

@@ -19,7 +19,7 @@ import { lookupAddresses } from './addresses.ts'
 import { Breaker } from './breaker.ts'
 import { RegistryError } from './errors.ts'
 import { FETCH_LIMITS } from './fetch-limits.ts'
-import { checkRedirect, checkStart, findTargets, plainHeaders } from './hops.ts'
+import { checkRedirect, checkStart, findTargets, plainHeaders, tlsOf } from './hops.ts'
 import { Lane } from './lane.ts'
 import { parseContentLength, parseRetryAfter } from './http-headers.ts'
 import { BodyReader, readAll } from './read-body.ts'
@@ -56,7 +56,7 @@ export type FetcherOptions = {
 export type FetchRequest = {
   site: Site
   url: string
-  method?: 'GET' | 'POST'
+  method?: 'GET' | 'HEAD' | 'POST'
   headers?: Record<string, string>
   body?: Uint8Array<ArrayBuffer>
   bytesMax: number
@@ -351,12 +351,11 @@ export class Fetcher {
 }
 
 function fetchInit(
-  { request, encoding }: Trip,
+  { request, url, encoding }: Trip,
   target: Target,
   headers: Headers,
   signal: AbortSignal,
 ): BunFetchRequestInit {
-  const { ca } = request.site
   const sent = new Headers(headers)
   if (target.host !== undefined) sent.set('host', target.host)
   return {
@@ -369,7 +368,7 @@ function fetchInit(
     ...(request.body !== undefined && { body: request.body }),
     ...(target.serverName !== undefined && { tls: { serverName: target.serverName } }),
     // Not for a host that nobody listed: the operator's authority is for the operator's servers.
-    ...(ca !== undefined && target.host === undefined && { tls: { ca } }),
+    ...(target.host === undefined && tlsOf(request.site, url)),
   }
 }
 

@@ -27,6 +27,8 @@ export const REVALIDATE_WAIT_MS = 300
 export const JUST_EXPIRED_MS = 1000
 /** An answer older than this is not given without asking, as long as the registry can be asked. */
 export const STALE_MS_MAX = 24 * 60 * 60 * 1000
+/** How long an answer with new versions waits for mirrors to be compared with it. */
+export const COMPARE_WAIT_MS = 300
 /** Clients may force a check; checks of one package are this far apart all the same. */
 export const FORCED_CHECK_MS_MIN = 100
 /** After a failed check the last answer serves this long before the registry is asked again. */

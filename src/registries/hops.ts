@@ -11,7 +11,7 @@
  */
 import { AddressError, isAddress, publicAddresses } from './addresses.ts'
 import { RegistryError } from './errors.ts'
-import type { Credential } from './credential.ts'
+import type { ClientCertificate, Credential } from './credential.ts'
 import type { Lookup } from './addresses.ts'
 
 /** A server that the operator configured. */
@@ -23,6 +23,8 @@ export type Site = {
   credential?: Credential
   /** PEM of the authorities to trust for these origins, in place of the usual ones. */
   ca?: string
+  /** Shown to `origin` alone. */
+  certificate?: ClientCertificate
 }
 
 /** Long enough for the signed URLs of object stores (about 2 KB), short enough to keep. */
@@ -42,6 +44,17 @@ export function plainHeaders(headers: Headers): Headers {
 
 export function isListed(site: Site, url: URL): boolean {
   return url.origin === site.origin || (site.otherOrigins ?? []).includes(url.origin)
+}
+
+/** How to speak TLS with a URL that was not pinned: nobody but the operator's servers gets this. */
+export function tlsOf(
+  site: Site,
+  url: URL,
+): { tls?: { ca?: string; cert?: string; key?: string } } {
+  const { ca, certificate, origin } = site
+  const pair = url.origin === origin ? certificate?.pair() : undefined
+  if (ca === undefined && pair === undefined) return {}
+  return { tls: { ...(ca !== undefined && { ca }), ...pair } }
 }
 
 /** Why a URL is no place to go at all; undefined when that alone does not speak against it. */

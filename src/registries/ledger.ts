@@ -7,6 +7,7 @@
  * (inspect.ts did) and serves nothing (proxy.ts does).
  * @module
  */
+import type { DisputeRow, Disputes } from '../db/disputes.ts'
 import { incidentId, type Incidents } from '../db/incidents.ts'
 import type { Packages, VersionRow, VersionSummary } from '../db/packages.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
@@ -28,8 +29,23 @@ export type LedgerNeeds = {
   store: LogStore
   packages: Packages
   incidents: Incidents
+  disputes: Disputes
   base: string
   now: () => Date
+}
+
+/** Stands for all claims against a version: whoever made the first, its incident has one id. */
+const DISPUTE_CLAIM = 'sources'
+
+/** What recording did. @property added whether a version is new in the log */
+export type Recorded = { changed: boolean; added: boolean }
+
+export type EvidenceRecord = { index: number; leaf: string }
+
+type Before = {
+  known: ReadonlyMap<string, VersionSummary>
+  disputed: ReadonlyMap<string, DisputeRow>
+  packageKnown: boolean
 }
 
 /** Writes inspections down. */
@@ -42,32 +58,43 @@ export class Ledger {
 
   /**
    * Records what changed since the last inspection of this package; yields between batches.
-   * @returns whether anything did
+   * @param extent `part`: what a mirror showed of it, from which its first sight is not concluded
    */
-  async record(source: Source, inspection: Inspection): Promise<boolean> {
-    const { packages } = this.#needs
+  async record(
+    source: Source,
+    inspection: Inspection,
+    extent: 'whole' | 'part' = 'whole',
+  ): Promise<Recorded> {
+    const { packages, disputes } = this.#needs
     const { name } = inspection
+    const disputed = disputes.ofPackage(source.namespace, name)
     const rows = await allSummaries(packages, source.namespace, name)
     const known = new Map(rows.map(row => [row.version, row]))
     const packageKnown = packages.firstSeen(source.namespace, name) !== null
-    const changed = inspection.versions.filter(found => differs(found, known.get(found.version)))
+    const changed = inspection.versions
+      .map(found => withDispute(found, disputed.get(found.version)))
+      .filter(found => differs(found, known.get(found.version)))
     for (let start = 0; start < changed.length; start += BATCH_VERSIONS_MAX) {
       const batch = changed.slice(start, start + BATCH_VERSIONS_MAX)
-      this.#recordBatch(source, name, batch, known, packageKnown)
+      this.#recordBatch(source, name, batch, { known, disputed, packageKnown })
       await new Promise(resolve => setImmediate(resolve))
     }
     // Last, so that a package counts as known only when all of its first sight is recorded: which
     // versions are new since then decides by which clock old keys are judged.
-    if (!packageKnown) packages.markSeen(source.namespace, name, timestamp(this.#needs.now()))
-    return changed.length > 0
+    if (!packageKnown && extent === 'whole') {
+      packages.markSeen(source.namespace, name, timestamp(this.#needs.now()))
+    }
+    const added = changed.some(
+      found => isLoggable(found) && (known.get(found.version)?.leafIndex ?? null) === null,
+    )
+    return { changed: changed.length > 0, added }
   }
 
   #recordBatch(
     source: Source,
     name: string,
     batch: readonly InspectedVersion[],
-    known: ReadonlyMap<string, VersionSummary>,
-    packageKnown: boolean,
+    { known, disputed, packageKnown }: Before,
   ): void {
     const { db, log, packages } = this.#needs
     const seen = timestamp(this.#needs.now())
@@ -82,7 +109,10 @@ export class Ledger {
         const before = known.get(found.version)
         const row = rowOf(source.namespace, name, found, before, seen, packageKnown)
         settle(row, found, byVersion.get(found.version))
-        if (row.state !== 'logged') this.#keepEvidence(source, row, found, seen)
+        const dispute = disputed.get(found.version)
+        if (dispute !== undefined && found.detail === dispute.detail)
+          row.incident = dispute.incident
+        else if (row.state !== 'logged') this.#keepEvidence(source, row, found, seen)
         return row
       })
       packages.upsert(rows)
@@ -95,17 +125,8 @@ export class Ledger {
     const code: RefusalCode = isRefusalCode(row.state) ? row.state : 'changed'
     const claim = `${found.integrity ?? ''} ${found.manifestHash}`
     row.incident = incidentId({ code, namespace, name, version }, claim)
-    const observation = {
-      upstream: source.upstream.url,
-      observed: seen,
-      integrity: found.integrity,
-      shasum: found.shasum,
-      tarball: found.tarball,
-      signatures: found.signatures,
-      manifest: found.manifestHash,
-      projection: found.projection,
-    }
-    const record = row.leafIndex === null ? null : this.#recordAt(row.leafIndex)
+    const observation = observationOf(source.upstream.url, found, seen)
+    const record = this.recordOf(row)
     this.#needs.incidents.record(
       {
         code,
@@ -120,10 +141,51 @@ export class Ledger {
     )
   }
 
-  #recordAt(index: number): { index: number; leaf: string } {
-    const [leaf] = this.#needs.store.readLeaves(index, index + 1)
-    return { index, leaf: new TextDecoder().decode(leaf) }
+  /** The record of a version as evidence shows it; null when it has none. */
+  recordOf({ leafIndex }: Pick<VersionRow, 'leafIndex'>): EvidenceRecord | null {
+    if (leafIndex === null) return null
+    const [leaf] = this.#needs.store.readLeaves(leafIndex, leafIndex + 1)
+    return { index: leafIndex, leaf: new TextDecoder().decode(leaf) }
   }
+
+  /**
+   * Refuses a logged version from now on: a source of its registry says other bytes. Which source
+   * came first leaves no trace in what clients get; the evidence names each.
+   */
+  dispute(row: VersionRow, evidence: string, seen: string): void {
+    const { db, base, disputes, incidents, packages } = this.#needs
+    const { namespace, name, version } = row
+    const detail = `a source of its registry says other bytes than the log, which has ${row.integrity}`
+    const about = { code: 'conflict', namespace, name, version } as const
+    const incident = incidentId(about, DISPUTE_CLAIM)
+    const sentence = refusalSentence(base, { ...about, detail, incident })
+    db.transaction(() => {
+      incidents.record({ ...about, claim: DISPUTE_CLAIM, sentence, evidence }, seen)
+      if (!disputes.add({ namespace, name, version, detail, incident, created: seen })) return
+      packages.upsert([{ ...row, state: 'conflict', detail, incident }])
+    })
+  }
+}
+
+/** What one source said of a version, as evidence keeps it. */
+export function observationOf(
+  upstream: string,
+  found: Omit<
+    InspectedVersion,
+    'version' | 'file' | 'signature' | 'verdict' | 'detail' | 'published'
+  >,
+  observed: string,
+): Record<string, unknown> {
+  const { integrity, shasum, tarball, signatures, projection } = found
+  const manifest = found.manifestHash
+  return { upstream, observed, integrity, shasum, tarball, signatures, manifest, projection }
+}
+
+/** A version that sources disagree about stays refused, whatever its registry says now. */
+function withDispute(found: InspectedVersion, dispute: DisputeRow | undefined): InspectedVersion {
+  // What its registry does wrong by itself comes first: it has evidence of its own.
+  if (dispute === undefined || (!isLoggable(found) && found.verdict !== 'logged')) return found
+  return { ...found, verdict: 'conflict', detail: dispute.detail }
 }
 
 function isLoggable(found: InspectedVersion): boolean {

@@ -1,14 +1,20 @@
 /**
- * This registry's own signing key (P-256), as it stands in `/-/npm/v1/keys`.
+ * This registry's own signing keys (P-256), as they stand in `/-/npm/v1/keys`.
  *
  * Same form and same keyid as npm's keys (keys.ts), so that `ssh-keygen -lf` shows the same
- * fingerprint. Kept as PKCS #8 PEM; the caller keeps the file.
+ * fingerprint. One key signs; its PKCS #8 PEM is a file of the caller's. The public halves of the
+ * keys that signed before it are kept for ever, as npm RFC 0051 demands of every registry: what
+ * they signed is still served, and npm gives up a whole audit at the first keyid it has no key for.
+ * What is signed is cosign.ts.
  * @module
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
-import { keyidOf } from './keys.ts'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
+import type { UpstreamKeyRow } from '../db/upstreams.ts'
+import { encodeText } from '../log/text.ts'
+import { KEY_TYPE, keyidOf } from './keys.ts'
 
-const SCHEME = 'ecdsa-sha2-nistp256'
+/** Where our own keys stand in the table of keys: no upstream can have an empty name. */
+const OWN_UPSTREAM = ''
 
 /** A key as npm's keys endpoint serves it. */
 export type PublishedKey = {
@@ -17,6 +23,12 @@ export type PublishedKey = {
   keytype: string
   scheme: string
   key: string
+}
+
+/** Where the public halves are kept. */
+export type OwnKeyStore = {
+  keys(upstream: string): UpstreamKeyRow[]
+  addKey(row: UpstreamKeyRow): void
 }
 
 /** A new private key as PKCS #8 PEM. */
@@ -31,5 +43,49 @@ export function publishedKey(pem: string): PublishedKey {
   const key = Buffer.from(spki).toString('base64')
   const keyid = keyidOf(key)
   if (keyid === undefined) throw new TypeError('the registry key is not a P-256 key')
-  return { expires: null, keyid, keytype: SCHEME, scheme: SCHEME, key }
+  return { expires: null, keyid, keytype: KEY_TYPE, scheme: KEY_TYPE, key }
+}
+
+/** The key that signs, and those that did. */
+export class OwnKeys {
+  /** The one that signs now. */
+  readonly current: PublishedKey
+  readonly #sign: (message: Uint8Array) => Uint8Array
+  readonly #json: ReadonlyMap<string, string>
+
+  /** @param pem of the key that signs; it is added to `store` when it is new @param now when */
+  constructor(pem: string, store: OwnKeyStore, now: string) {
+    const privateKey = createPrivateKey(pem)
+    this.current = publishedKey(pem)
+    this.#sign = message => sign('sha256', message, privateKey)
+    if (!store.keys(OWN_UPSTREAM).some(({ keyid }) => keyid === this.current.keyid)) {
+      store.addKey(rowOf(this.current, now))
+    }
+    this.#json = new Map(store.keys(OWN_UPSTREAM).map(({ keyid, json }) => [keyid, json]))
+  }
+
+  /** Every key of ours by its keyid, as the keys endpoint serves it. */
+  published(): ReadonlyMap<string, string> {
+    return this.#json
+  }
+
+  /** Signs a text: base64 of DER. Two signatures of one text differ. */
+  sign(message: string): string {
+    return Buffer.from(this.#sign(encodeText(message))).toString('base64')
+  }
+}
+
+function rowOf(key: PublishedKey, now: string): UpstreamKeyRow {
+  return {
+    upstream: OWN_UPSTREAM,
+    keyid: key.keyid,
+    keytype: key.keytype,
+    scheme: key.scheme,
+    spki: key.key,
+    expires: key.expires,
+    json: JSON.stringify(key),
+    state: 'approved',
+    firstSeen: now,
+    leafIdx: null,
+  }
 }

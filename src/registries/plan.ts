@@ -5,6 +5,7 @@
  * @module
  */
 import type { Packages, VersionRow, VersionSummary } from '../db/packages.ts'
+import type { Cosigner } from './cosign.ts'
 import { blockedUrl, isRefusalCode, type RefusalCode, refusalSentence } from './refusal.ts'
 import type { Override, Refused, RenderPlan } from './render.ts'
 
@@ -12,10 +13,25 @@ import type { Override, Refused, RenderPlan } from './render.ts'
 const PAGE_ROWS = 1000
 
 /** What a plan needs besides rows. @property base public URL, ends in `/` */
-export type PlanSettings = { base: string; canonicalOrigin: string | null }
+export type PlanSettings = { base: string; canonicalOrigin: string | null; cosigner: Cosigner }
 
-/** A plan and what stands for exactly it. */
-export type Plan = { plan: RenderPlan; hash: string }
+/**
+ * A plan and what stands for exactly it. @property refusedBySignature whether a version is refused
+ * that other keys might vouch for
+ */
+export type Plan = { plan: RenderPlan; hash: string; refusedBySignature: boolean }
+
+/** Refusals that depend on the keys in force: with two signatures any of them may be the reason. */
+const SIGNATURE_REFUSALS: ReadonlySet<string> = new Set<RefusalCode>([
+  'unknown-key',
+  'bad-signature',
+  'expired-key',
+])
+
+/** Whether a version in this state may be good by other keys. */
+export function isRefusedBySignature(state: string): boolean {
+  return SIGNATURE_REFUSALS.has(state)
+}
 
 /** State of a row whose document changed after it was logged: the logged projection is served. */
 export const RESTORED_STATE = 'restored'
@@ -45,18 +61,23 @@ export async function planOf(
   const files: [string, string][] = []
   const refused: Refused[] = []
   const overrides: Override[] = []
+  const served: VersionSummary[] = []
   for (const row of await allSummaries(packages, namespace, name)) {
     if (isRefusalCode(row.state)) {
       refused.push(refusedOf(row, row.state, settings.base))
       continue
     }
+    served.push(row)
     files.push([row.version, row.file])
     if (row.state !== RESTORED_STATE) continue
     const whole = packages.get(namespace, name, row.version)
     if (whole !== null) overrides.push(overrideOf(whole))
   }
-  const plan = { ...settings, files, refused, overrides }
-  return { plan, hash: new Bun.CryptoHasher('sha256').update(JSON.stringify(plan)).digest('hex') }
+  const { base, canonicalOrigin, cosigner } = settings
+  const cosignatures = await cosigner.signaturesOf(served)
+  const plan = { base, canonicalOrigin, files, refused, overrides, cosignatures }
+  const hash = new Bun.CryptoHasher('sha256').update(JSON.stringify(plan)).digest('hex')
+  return { plan, hash, refusedBySignature: refused.some(({ code }) => isRefusedBySignature(code)) }
 }
 
 function refusedOf(row: VersionSummary, code: RefusalCode, base: string): Refused {

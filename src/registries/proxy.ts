@@ -13,6 +13,7 @@ import type { Packages } from '../db/packages.ts'
 import { RegistryError } from './errors.ts'
 import {
   FAILED_CHECK_MS,
+  COMPARE_WAIT_MS,
   FORCED_CHECK_MS_MIN,
   JUST_EXPIRED_MS,
   REVALIDATE_WAIT_MS,
@@ -25,9 +26,13 @@ import type { Variant } from './render.ts'
 import { type Held, type PackumentAnswer, type Renderings, variantKey } from './renderings.ts'
 import { SingleFlight } from './single-flight.ts'
 import type { Source, Sources } from './source.ts'
+import { keepsUrls, keptOrigin } from './tarball-modes.ts'
+import { RetiredError } from './upstream.ts'
 
 /** Packages whose answers are held by name: heads only, the bodies are bounded in bodies.ts. */
 const HELD_PACKAGES_MAX = 20_000
+/** An operator who changes the same upstream more often while one question runs is a program. */
+const CHANGES_MAX = 3
 
 /** What a client wants. @property own tarballs at our origin @property noTombstones for yarn 1 */
 export type Wanted = { form: 'full' | 'abbreviated'; own: boolean; noTombstones: boolean }
@@ -43,6 +48,7 @@ export type ProxyNeeds = {
   refresher: Refresher
   renderings: Renderings
   settings: PlanSettings
+  warn: (message: string) => void
   now: () => Date
 }
 
@@ -64,6 +70,7 @@ export class Proxy {
   peek(name: string, wanted: Wanted): PackumentAnswer | undefined {
     const held = this.#held.get(name)
     if (held === undefined || held.head.freshUntilMs < this.#nowMs()) return undefined
+    if (isJudgedByOldKeys(held)) return undefined
     return held.answers.get(variantKey(variantOf(wanted, held)))
   }
 
@@ -103,21 +110,46 @@ export class Proxy {
     await this.#current(name, true)
   }
 
+  /** The operator changed who is asked for what: nothing at hand counts any more. */
+  forget(): void {
+    this.#held.clear()
+  }
+
+  /** A question under way when the operator changes who is asked is asked again. */
   async #current(name: string, forced: boolean): Promise<{ held: Current; stale: boolean }> {
-    const source = this.#needs.sources.ownerOf(name)
+    const { sources } = this.#needs
+    for (let tries = 1; ; tries += 1) {
+      const source = sources.ownerOf(name)
+      try {
+        return await this.#currentOf(source, name, forced)
+      } catch (error) {
+        if (sources.isOwner(source, name) && !(error instanceof RetiredError)) throw error
+        if (tries === CHANGES_MAX) throw error
+      }
+    }
+  }
+
+  async #currentOf(
+    source: Source,
+    name: string,
+    forced: boolean,
+  ): Promise<{ held: Current; stale: boolean }> {
     const held = this.#held.get(name) ?? (await this.#fromCache(source, name))
     if (held === undefined) return { held: await this.#refreshed(source, name), stale: false }
     const nowMs = this.#nowMs()
     const { checkedAtMs, freshUntilMs } = held.head
-    const isDue = forced ? nowMs - checkedAtMs >= FORCED_CHECK_MS_MIN : freshUntilMs < nowMs
+    const isOld = isJudgedByOldKeys(held)
+    const isDue =
+      isOld || (forced ? nowMs - checkedAtMs >= FORCED_CHECK_MS_MIN : freshUntilMs < nowMs)
     if (!isDue) return { held: existing(held), stale: false }
     if (held.quietUntilMs > nowMs) return { held: existing(held), stale: true }
     const refresh = this.#refreshed(source, name)
-    if (!forced && held.head.status === 200 && nowMs - freshUntilMs < JUST_EXPIRED_MS) {
+    if (!forced && !isOld && held.head.status === 200 && nowMs - freshUntilMs < JUST_EXPIRED_MS) {
       refresh.catch(() => this.#quiet(held))
       return { held, stale: false }
     }
-    const isPatient = forced || nowMs - checkedAtMs > STALE_MS_MAX || held.head.status !== 200
+    const isPatient =
+      forced || isOld || nowMs - checkedAtMs > STALE_MS_MAX || held.head.status !== 200
     try {
       const fresh = isPatient ? await refresh : await within(refresh, REVALIDATE_WAIT_MS)
       return fresh === undefined ? { held, stale: true } : { held: fresh, stale: false }
@@ -134,21 +166,36 @@ export class Proxy {
 
   #fromCache(source: Source, name: string): Promise<Current | undefined> {
     return this.#loading.run(name, async () => {
-      const head = this.#needs.documents.head(source.name, name)
+      const head = this.#needs.documents.head(source.cacheName, name)
       return head === null ? undefined : await this.#hold(source, head)
     })
   }
 
   #refreshed(source: Source, name: string): Promise<Current> {
     return this.#refreshing.run(name, async () => {
-      const head = await this.#needs.refresher.refresh(source, name)
+      const { head, comparison } = await this.#needs.refresher.refresh(source, name)
+      if (comparison !== undefined) await this.#compared(source, head, comparison)
       return existing(await this.#hold(source, head))
     })
   }
 
+  /** Waits a little for what the mirrors say; what they say later counts from then on. */
+  async #compared(source: Source, head: DocumentHead, comparison: Promise<boolean>): Promise<void> {
+    if ((await within(comparison, COMPARE_WAIT_MS)) !== undefined) return
+    const later = async (): Promise<void> => {
+      if (await comparison) await this.#hold(source, this.#held.get(head.name)?.head ?? head)
+    }
+    later().catch((error: unknown) =>
+      this.#needs.warn(`a comparison ended badly: ${String(error)}`),
+    )
+  }
+
   async #hold(source: Source, head: DocumentHead): Promise<Current> {
     const { packages, settings } = this.#needs
-    const plan = await planOf(packages, source.namespace, head.name, settings)
+    const canonicalOrigin = keptOrigin(source.tarballs, settings.canonicalOrigin)
+    const about = { ...settings, canonicalOrigin }
+    const plan = await planOf(packages, source.namespace, head.name, about)
+    if (!this.#needs.sources.isOwner(source, head.name)) throw new RetiredError(source.name)
     const before = this.#held.get(head.name)
     if (before?.head.sha256 === head.sha256 && before.plan.hash === plan.hash) {
       before.head = head
@@ -167,6 +214,11 @@ export class Proxy {
   }
 }
 
+/** Was a version refused for its signature before the keys in force were? It may be good by now. */
+function isJudgedByOldKeys({ head, plan, source }: Held): boolean {
+  return head.checkedAtMs < source.trust.changedMs && plan.refusedBySignature
+}
+
 /** A package that its registry has. @throws RegistryError not-found */
 function existing(held: Current): Current {
   const { head, source } = held
@@ -176,10 +228,10 @@ function existing(held: Current): Current {
 }
 
 function variantOf(wanted: Wanted, held: Held): Variant {
-  const isCanonical = held.source.canonical && !wanted.own
+  const isKept = keepsUrls(held.source.tarballs) && !wanted.own
   return {
     form: wanted.form,
-    tarballs: isCanonical ? 'as-came' : 'own',
+    tarballs: isKept ? 'as-came' : 'own',
     tombstones: wanted.noTombstones && held.plan.plan.refused.length > 0 ? 'dropped' : 'kept',
   }
 }
@@ -188,6 +240,7 @@ function variantOf(wanted: Wanted, held: Held): Variant {
 function isOutage(error: unknown): boolean {
   return (
     error instanceof RegistryError &&
+    !(error instanceof RetiredError) &&
     ['upstream-unreachable', 'upstream-bad-answer', 'busy', 'too-large'].includes(error.code)
   )
 }

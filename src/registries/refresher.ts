@@ -2,18 +2,24 @@
  * Bringing one package up to date: ask its registry, inspect what it says, record it, keep it.
  *
  * DESIGN flow (a). The caller sees to it that one refresh of a name runs at a time. A registry that
- * cannot be asked changes nothing; a registry that says "there is none" is believed. What cannot be verified is
- * never kept as an answer. Nothing is rendered here.
+ * cannot be asked changes nothing, unless nothing is at hand: then a mirror of it may stand in
+ * (failover.ts). A registry that says "there is none" is believed. What cannot be verified is never
+ * kept as an answer. New versions are compared with what mirrors say (agreement.ts). Nothing is
+ * rendered here.
  * @module
  */
 import type { CacheFiles } from '../db/cache-files.ts'
 import type { DocumentHead, Documents } from '../db/documents.ts'
-import type { Packages, VersionSummary } from '../db/packages.ts'
-import { absentUntil, freshUntil } from './freshness.ts'
-import type { InspectInput, KnownVersion } from './inspect.ts'
+import type { Packages } from '../db/packages.ts'
+import type { Agreement } from './agreement.ts'
+import { RegistryError } from './errors.ts'
+import type { Failover } from './failover.ts'
+import { absentUntil, FAILED_CHECK_MS, freshUntil } from './freshness.ts'
+import type { InspectInput } from './inspect.ts'
+import { knownVersions } from './known-versions.ts'
 import type { Ledger } from './ledger.ts'
 import type { Judgement } from './trust.ts'
-import { allSummaries } from './plan.ts'
+import { allSummaries, isRefusedBySignature } from './plan.ts'
 import { timestamp } from './timestamp.ts'
 import { stowDocument } from './large.ts'
 import type { PackumentPool } from './packument-pool.ts'
@@ -32,8 +38,16 @@ export type RefresherNeeds = {
   packages: Packages
   ledger: Ledger
   pool: PackumentPool
+  agreement: Agreement
+  failover: Failover
   now: () => Date
 }
+
+/**
+ * What is known after a refresh. @property comparison under way: whether a version is refused by it
+ * that this refresh found to be fine
+ */
+export type Refreshed = { head: DocumentHead; comparison: Promise<boolean> | undefined }
 
 type FreshPackument = Extract<FetchedPackument, { status: 'fresh' }>
 
@@ -47,73 +61,123 @@ export class Refresher {
   }
 
   /** Asks the registry now and returns what is known then (status 200 or 404). @throws RegistryError */
-  async refresh(source: Source, name: string): Promise<DocumentHead> {
+  async refresh(source: Source, name: string): Promise<Refreshed> {
     const { documents, now } = this.#needs
-    const before = documents.head(source.name, name)
-    const [judgement, answer] = await Promise.all([
-      source.trust.judgement(),
-      source.upstream.fetchPackument(name, validators(before)),
-    ])
+    const before = documents.head(source.cacheName, name)
+    // From before the keys were looked at: whoever changes them meanwhile makes this check an old one.
+    const checkedAtMs = now().getTime()
+    const asked = await this.#ask(source, name, before)
+    if (asked === 'stood-in') return { head: this.#headOf(source, name), comparison: undefined }
+    const [, answer] = asked
     const askedMs = now().getTime()
-    if (answer.status === 'absent') return this.#keepAbsent(source, name, answer.httpStatus)
+    if (answer.status === 'absent') {
+      return { head: this.#keepAbsent(source, name, answer.httpStatus), comparison: undefined }
+    }
     const { maxAgeSeconds, etag, lastModified } = answer
     const hasValidator = etag !== null || lastModified !== null
     const length = answer.status === 'fresh' ? answer.bytes.byteLength : 0
     const freshUntilMs = freshUntil(askedMs, { maxAgeSeconds, hasValidator, length })
+    let added = false
     if (answer.status === 'unchanged') {
-      documents.renew(source.name, name, { checkedAtMs: askedMs, freshUntilMs, etag, lastModified })
-      return this.#headOf(source, name)
+      const renewed = { checkedAtMs, freshUntilMs, etag, lastModified }
+      documents.renew(source.cacheName, name, renewed)
+    } else {
+      const input = await this.#inputFor(source, name)
+      added = await this.#keep(source, answer, input, before, { checkedAtMs, freshUntilMs })
     }
-    const input = await this.#inputFor(source, name, judgement)
-    await this.#keep(source, answer, input, before, freshUntilMs)
-    return this.#headOf(source, name)
+    const comparison = this.#needs.agreement.begin(source, name, added)
+    return { head: this.#headOf(source, name), comparison }
   }
 
-  async #inputFor(source: Source, name: string, judgement: Judgement): Promise<InspectInput> {
+  /** The registry's word, or that a mirror of it has just stood in for it. */
+  async #ask(
+    source: Source,
+    name: string,
+    before: DocumentHead | null,
+  ): Promise<[Judgement, FetchedPackument] | 'stood-in'> {
+    const known = (await this.#isJudgedByOldKeys(source, before)) ? null : before
+    try {
+      return await Promise.all([
+        source.trust.judgement(),
+        source.upstream.fetchPackument(name, validators(known)),
+      ])
+    } catch (error) {
+      if (before !== null || !isUnreachable(error) || !source.trust.isLearnt) throw error
+      const document = await this.#needs.failover.document(source, name)
+      if (document === undefined) throw error
+      await this.#keepStandIn(source, name, document)
+      return 'stood-in'
+    }
+  }
+
+  /** Might the keys in force now vouch for what the older ones refused? Then all of it is needed. */
+  async #isJudgedByOldKeys(source: Source, head: DocumentHead | null): Promise<boolean> {
+    if (head === null || head.checkedAtMs >= source.trust.changedMs) return false
+    const rows = await allSummaries(this.#needs.packages, source.namespace, head.name)
+    return rows.some(({ state }) => isRefusedBySignature(state))
+  }
+
+  async #keepStandIn(source: Source, name: string, document: ArrayBuffer): Promise<void> {
+    const { documents, now } = this.#needs
+    const sha256 = new Bun.CryptoHasher('sha256').update(document).digest('hex')
+    const length = document.byteLength
+    const checkedAtMs = now().getTime()
+    // Without validators: the registry's next answer is a whole one.
+    const head = { upstream: source.cacheName, name, status: 200, sha256, length, modified: null }
+    const packed = await stowDocument(this.#needs, sha256, document)
+    const freshUntilMs = checkedAtMs + FAILED_CHECK_MS
+    documents.put({ ...head, packed, etag: null, lastModified: null, checkedAtMs, freshUntilMs })
+    documents.removeRendered(source.cacheName, name)
+  }
+
+  async #inputFor(source: Source, name: string): Promise<InspectInput> {
     const { packages, now } = this.#needs
     const rows = await allSummaries(packages, source.namespace, name)
+    // As late as can be: a key that was retired while the document came vouches for nothing in it.
+    const { keys, signs } = source.trust.stored()
     return {
       name,
-      keys: judgement.keys,
-      registrySigns: judgement.signs,
-      known: rows.flatMap(row => knownVersion(row) ?? []),
+      keys,
+      registrySigns: signs,
+      known: knownVersions(rows),
       packageKnown: packages.firstSeen(source.namespace, name) !== null,
       firstSight: rows.filter(row => !row.sinceFirstSight).map(row => row.version),
       now: timestamp(now()),
     }
   }
 
+  /** @returns whether versions were new */
   async #keep(
     source: Source,
     answer: FreshPackument,
     input: InspectInput,
     before: DocumentHead | null,
-    freshUntilMs: number,
-  ): Promise<void> {
-    const { documents, pool, ledger, now } = this.#needs
+    times: { checkedAtMs: number; freshUntilMs: number },
+  ): Promise<boolean> {
+    const { documents, pool, ledger } = this.#needs
     const { name } = input
     const { bytes, inspection } = await pool.inspect(answer.bytes, input)
-    const changed = await ledger.record(source, inspection)
+    const { changed, added } = await ledger.record(source, inspection)
     const { etag, lastModified } = answer
-    const checkedAtMs = now().getTime()
     if (!changed && before?.status === 200 && before.sha256 === inspection.sha256) {
       // The same document again, from a registry that knows no 304: what was rendered stays.
-      documents.renew(source.name, name, { checkedAtMs, freshUntilMs, etag, lastModified })
-      return
+      documents.renew(source.cacheName, name, { ...times, etag, lastModified })
+      return added
     }
     const length = bytes.byteLength
     const { sha256, modified } = inspection
     const packed = await stowDocument(this.#needs, sha256, bytes)
-    const head = { upstream: source.name, name, status: 200, sha256, length, modified }
-    documents.put({ ...head, packed, etag, lastModified, checkedAtMs, freshUntilMs })
-    documents.removeRendered(source.name, name)
+    const head = { upstream: source.cacheName, name, status: 200, sha256, length, modified }
+    documents.put({ ...head, packed, etag, lastModified, ...times })
+    documents.removeRendered(source.cacheName, name)
     await this.#trim()
+    return added
   }
 
   #keepAbsent(source: Source, name: string, status: number): DocumentHead {
     const nowMs = this.#needs.now().getTime()
     this.#needs.documents.put({
-      upstream: source.name,
+      upstream: source.cacheName,
       name,
       status,
       packed: null,
@@ -125,12 +189,12 @@ export class Refresher {
       freshUntilMs: absentUntil(nowMs),
       modified: null,
     })
-    this.#needs.documents.removeRendered(source.name, name)
+    this.#needs.documents.removeRendered(source.cacheName, name)
     return this.#headOf(source, name)
   }
 
   #headOf(source: Source, name: string): DocumentHead {
-    const head = this.#needs.documents.head(source.name, name)
+    const head = this.#needs.documents.head(source.cacheName, name)
     if (head === null) throw new Error(`the cache lost ${name} of ${source.name} at once`)
     return head
   }
@@ -145,10 +209,9 @@ export class Refresher {
   }
 }
 
-function knownVersion(row: VersionSummary): KnownVersion | undefined {
-  const { version, integrity, manifestHash, signature, sinceFirstSight } = row
-  if (row.leafIndex === null || integrity === null) return undefined
-  return { version, integrity, manifestHash, signature, sinceFirstSight }
+/** Nobody answered; an answer that is wrong is the registry's own affair. */
+function isUnreachable(error: unknown): boolean {
+  return error instanceof RegistryError && error.code === 'upstream-unreachable'
 }
 
 function validators(head: DocumentHead | null): {

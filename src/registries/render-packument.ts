@@ -78,12 +78,14 @@ export function renderManifest(
 function prepare(bytes: Uint8Array, plan: RenderPlan, variant: Variant): Rendering {
   const scan = scanPackument(bytes)
   const refused = new Map(plan.refused.map(entry => [entry.version, entry]))
+  const omitted = new Set(plan.omitted)
   const versions = scan.versions?.members ?? []
   const dropped = new Set<string>()
   const tombstones: string[] = []
   const allowed: string[] = []
   for (const { key } of versions) {
-    if (!refused.has(key)) allowed.push(key)
+    if (omitted.has(key)) dropped.add(key)
+    else if (!refused.has(key)) allowed.push(key)
     // A tombstone is of no use where no client could ask for the version.
     else if (variant.tombstones === 'dropped' || !isVersion(key)) dropped.add(key)
     else tombstones.push(key)
@@ -99,6 +101,7 @@ function prepare(bytes: Uint8Array, plan: RenderPlan, variant: Variant): Renderi
     files: new Map(plan.files),
     refused,
     overrides: new Map(plan.overrides.map(entry => [entry.version, entry])),
+    cosignatures: new Map(plan.cosignatures?.map(entry => [entry.version, entry])),
     tags: moveDistTags(readDistTags(scan), {
       allowed,
       tombstones,

@@ -29,14 +29,24 @@ export type Override = {
   integrity: string | null
 }
 
+/** In place of an origin: every tarball URL stays as it came (mode `upstream`). */
+export const ANY_ORIGIN = '*'
+
+/** Our own signature of a version that its registry did not sign. */
+export type Cosignature = { version: string; keyid: string; sig: string }
+
 export type RenderPlan = {
   /** The public URL, ends in `/`. */
   base: string
+  /** Tarball URLs on it stay in the variant `as-came`; `ANY_ORIGIN`: all; null: none. */
   canonicalOrigin: string | null
+  /** Versions that are left out without a word: nobody vouches for them. */
+  omitted?: string[]
   /** version -> file, of every version that may be served. */
   files: [string, string][]
   refused: Refused[]
   overrides: Override[]
+  cosignatures?: Cosignature[]
 }
 
 export type Rendered = {

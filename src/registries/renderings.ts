@@ -62,7 +62,7 @@ export class Renderings {
     const ready = held.answers.get(key)
     if (ready !== undefined) return ready
     const { source, head, plan } = held
-    const flight = `${source.name} ${head.name} ${head.sha256} ${plan.hash} ${key}`
+    const flight = `${source.cacheName} ${head.name} ${head.sha256} ${plan.hash} ${key}`
     return await this.#rendering.run(flight, async () => {
       const row = this.#stored(held, key) ?? (await this.#render(held, variant))
       const answer = this.#answerOf(held, variant, row)
@@ -84,7 +84,7 @@ export class Renderings {
 
   #stored(held: Held, key: string): RenderedRow | undefined {
     const { source, head, plan } = held
-    const row = this.#needs.documents.rendered(source.name, head.name, key)
+    const row = this.#needs.documents.rendered(source.cacheName, head.name, key)
     const isCurrent = row?.documentSha === head.sha256 && row.planHash === plan.hash
     return isCurrent && fetchStowed(this.#needs.files, bodyFile(row.etag), row.gzip) !== undefined
       ? row
@@ -103,7 +103,7 @@ export class Renderings {
     const { etag, length } = rendered
     const madeMs = Math.ceil(now().getTime() / SECOND_MS) * SECOND_MS
     const row = {
-      upstream: source.name,
+      upstream: source.cacheName,
       name: head.name,
       variant: variantKey(variant),
       documentSha: head.sha256,

@@ -3,37 +3,113 @@
  * something to ask, so that the operator can change rows while the server runs.
  * @module
  */
+import type { Incidents } from '../db/incidents.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
+import { SecretError, type Secrets } from '../db/secrets.ts'
 import type { UpstreamRow, Upstreams } from '../db/upstreams.ts'
 import type { Log } from '../log/log.ts'
-import { buildAuthority } from './authority.ts'
+import { type Authority, buildAuthority } from './authority.ts'
 import type { Fetcher } from './fetcher.ts'
+import { Mirror } from './mirror.ts'
+import { Mirrors } from './mirrors.ts'
 import { type Source, Sources } from './source.ts'
 import { Trust } from './trust.ts'
-import { Upstream } from './upstream.ts'
+import { Upstream, type UpstreamOptions } from './upstream.ts'
+import { type OpenedSecret, openSecret, parseSecret } from './upstream-secret.ts'
 
-/** What sources are made with. */
+/** What sources are made with. @property probes a fetcher for quick questions (mirror.ts) */
 export type SourceFactoryNeeds = {
   db: RegistryDb
   log: Log
   upstreams: Upstreams
+  secrets: Secrets
+  incidents: Incidents
   fetcher: Fetcher
+  probes: Fetcher
   now: () => Date
   warn: (message: string) => void
 }
 
-/** The sources of all configured registries. @throws AuthorityError when their names collide */
-export function makeSources(needs: SourceFactoryNeeds): Sources {
-  const rows = needs.upstreams.list().filter(row => row.kind === 'registry')
-  const authority = buildAuthority(rows.map(row => ({ registry: row.name, patterns: row.names })))
-  const sources = rows.map(row => makeSource(row, needs))
-  return new Sources(authority, sources)
+/** Makes the sources of all configured registries, and makes them again when rows change. */
+export class SourceFactory {
+  /** Those in use now; always the same object. */
+  readonly sources: Sources
+  readonly #needs: SourceFactoryNeeds
+  /** What is in use, by everything that it was made of. */
+  #made = new Map<string, Source>()
+
+  /** @throws AuthorityError when the names of the registries collide */
+  constructor(needs: SourceFactoryNeeds) {
+    this.#needs = needs
+    this.sources = new Sources(authorityOf([]), [])
+    this.reload()
+  }
+
+  /**
+   * Brings the sources in use up to the rows. What did not change stays the same object, with what
+   * it has learnt; what is no longer in use is not believed any more.
+   * @returns the cache names whose documents nobody will ask for again
+   */
+  reload(): string[] {
+    const rows = this.#needs.upstreams.list()
+    const before = [...this.#made.values()]
+    const made = new Map<string, Source>()
+    for (const row of rows.filter(({ kind }) => kind === 'registry')) {
+      const mirrors = rows.filter(({ mirrorOf }) => mirrorOf === row.name)
+      const key = JSON.stringify([row, ...mirrors].map(cacheNameOf))
+      made.set(key, this.#made.get(key) ?? this.#make(row, mirrors))
+    }
+    const after = [...made.values()]
+    this.sources.replace(authorityOf(rows), after)
+    this.#made = made
+    const inUse = new Set(after.map(({ upstream }) => upstream))
+    const retired = before.filter(({ upstream }) => !inUse.has(upstream))
+    for (const { upstream } of retired) upstream.retire()
+    return retired.map(({ cacheName }) => cacheName)
+  }
+
+  #make(row: UpstreamRow, mirrorRows: readonly UpstreamRow[]): Source {
+    const { name, namespace, tarballs } = row
+    const cacheName = cacheNameOf(row)
+    const { fetcher, probes } = this.#needs
+    const made = mirrorRows.map(each => new Mirror(this.#optionsOf(each), { fetcher, probes }))
+    const mirrors = new Mirrors(made, namespace, this.#needs.incidents)
+    // Other mirrors of the same registry: it is asked and trusted as before.
+    const same = [...this.#made.values()].find(source => source.cacheName === cacheName)
+    if (same !== undefined) return { ...same, mirrors }
+    const upstream = new Upstream(this.#optionsOf(row), fetcher)
+    const store = this.#needs.upstreams
+    const settings = { name, namespace, mode: row.signatures, upstream, store }
+    const trust = new Trust({ ...this.#needs, ...settings })
+    return { name, namespace, cacheName, tarballs, upstream, trust, mirrors }
+  }
+
+  #optionsOf(row: UpstreamRow): UpstreamOptions {
+    const { name, url, namespace } = row
+    return { name, url, namespace, ...this.#secretOf(row) }
+  }
+
+  /** The secret of exactly this origin. One that cannot be opened is missing, and that is said. */
+  #secretOf(row: UpstreamRow): OpenedSecret {
+    const { secrets, warn } = this.#needs
+    try {
+      const text = secrets.get(row.name, new URL(row.url).origin)
+      return text === null ? {} : openSecret(parseSecret(text))
+    } catch (error) {
+      if (!(error instanceof SecretError)) throw error
+      warn(`${error.message}: ${row.name} is asked without it`)
+      return {}
+    }
+  }
 }
 
-function makeSource(row: UpstreamRow, needs: SourceFactoryNeeds): Source {
-  const { name, namespace, url } = row
-  const upstream = new Upstream({ name, url, namespace }, needs.fetcher)
-  const mode = row.signatures
-  const trust = new Trust({ ...needs, name, namespace, mode, upstream, store: needs.upstreams })
-  return { name, namespace, canonical: row.tarballs === 'canonical', upstream, trust }
+/** The table of who owns which names. @throws AuthorityError when it can be read in two ways */
+export function authorityOf(rows: readonly UpstreamRow[]): Authority {
+  const registries = rows.filter(row => row.kind === 'registry')
+  return buildAuthority(registries.map(row => ({ registry: row.name, patterns: row.names })))
+}
+
+/** Nothing else can be called so: names of upstreams hold no space. */
+function cacheNameOf(row: UpstreamRow): string {
+  return row.edition === '' ? row.name : `${row.name} ${row.edition}`
 }

@@ -4,11 +4,14 @@
  * CONTRACT "npm signatures, keys", mode `auto`: a registry that publishes no keys is recorded as
  * unsigned on first use; one that ever published keys must sign from then on and never goes back
  * by itself. Keys of the first use are taken; a later new key waits for approval; a key that is no
- * longer published keeps vouching for what it signed. A registry whose keys cannot be asked for is
- * never taken for one that has none. Signatures themselves are checked in signature.ts.
+ * longer published keeps vouching for what it signed; a retired one vouches for nothing new, for
+ * ever. An earlier end of a key is believed at once, a later one never. Whatever changes what is
+ * trusted is a leaf of the log, in the same transaction. A registry whose keys cannot be asked for
+ * is never taken for one that has none. Signatures themselves are checked in signature.ts.
  * @module
  */
-import type { UpstreamKeyRow, Upstreams } from '../db/upstreams.ts'
+import type { KeyState, UpstreamKeyRow, Upstreams } from '../db/upstreams.ts'
+import type { KeyLeaf } from '../log/leaf.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
 import type { Log } from '../log/log.ts'
 import { RegistryError } from './errors.ts'
@@ -32,7 +35,7 @@ export type TrustNeeds = {
   name: string
   namespace: string
   mode: 'auto' | 'require' | 'off'
-  upstream: Upstream
+  upstream: Pick<Upstream, 'fetchKeys'>
   store: Upstreams
   db: RegistryDb
   log: Log
@@ -45,25 +48,42 @@ export class Trust {
   readonly #needs: TrustNeeds
   readonly #flight = new SingleFlight<void>()
   #askAgainMs = 0
+  /** It said in this process that it has no keys. */
+  #isUnsigned = false
+  #changedMs: number
 
   constructor(needs: TrustNeeds) {
     this.#needs = needs
+    this.#changedMs = needs.now().getTime()
+  }
+
+  /**
+   * Since when the keys in force are in force, as far as this process knows. A version that was
+   * refused for its signature before then may be good now: its document is inspected again.
+   */
+  get changedMs(): number {
+    return this.#changedMs
   }
 
   /** The keys and the rule in force now. @throws RegistryError when they were never learnt and cannot be */
   async judgement(): Promise<Judgement> {
-    if (this.#needs.mode === 'off') return { keys: [], signs: false }
-    if (this.#needs.now().getTime() >= this.#askAgainMs) {
+    if (this.#needs.mode !== 'off' && this.#needs.now().getTime() >= this.#askAgainMs) {
       await this.#flight.run('keys', () => this.#ask())
     }
     return this.stored()
   }
 
+  /** Is it known whether this registry signs? Until then nobody can vouch for it in its absence. */
+  get isLearnt(): boolean {
+    return this.#needs.mode !== 'auto' || this.#signsSince() !== null || this.#isUnsigned
+  }
+
   /** The keys and the rule as stored, without asking anybody. */
   stored(): Judgement {
+    if (this.#needs.mode === 'off') return { keys: [], signs: false }
     const signs = this.#needs.mode === 'require' || this.#signsSince() !== null
     const keys = this.keys()
-      .filter(key => key.state !== 'pending')
+      .filter(key => key.state !== 'pending' && key.state !== 'retired')
       .map(({ keyid, spki, expires }) => ({ keyid, spki, expires }))
     return { keys, signs }
   }
@@ -71,6 +91,73 @@ export class Trust {
   /** Every key ever seen of this registry, approved or not. */
   keys(): UpstreamKeyRow[] {
     return this.#needs.store.keys(this.#needs.name)
+  }
+
+  /**
+   * Lets a pending key vouch from now on. Approving an approved key changes nothing.
+   * @param along runs in the transaction of the change, for what must not be without it
+   * @throws RegistryError not-found, or conflict for a retired key
+   */
+  approve(keyid: string, along: (row: UpstreamKeyRow) => void = noop): UpstreamKeyRow {
+    const key = this.#known(keyid)
+    if (key.state === 'retired') {
+      const sentence = `the key ${keyid} of ${this.#needs.name} was retired and cannot come back`
+      throw new RegistryError('conflict', sentence)
+    }
+    if (key.state !== 'pending') return key
+    const approved = this.#change(key, 'add', 'approved', along)
+    // Past the current millisecond: an inspection that began in it may have seen the old keys.
+    this.#changedMs = this.#needs.now().getTime() + 1
+    return approved
+  }
+
+  /**
+   * Ends a key: it vouches for no version that is not in the log yet, and cannot come back. It stays
+   * in `/-/npm/v1/keys`, for what it signed is still served. Retiring twice changes nothing.
+   * @param along as in `approve`
+   * @throws RegistryError not-found
+   */
+  retire(keyid: string, along: (row: UpstreamKeyRow) => void = noop): UpstreamKeyRow {
+    const key = this.#known(keyid)
+    return key.state === 'retired' ? key : this.#change(key, 'retire', 'retired', along)
+  }
+
+  #known(keyid: string): UpstreamKeyRow {
+    const key = this.keys().find(row => row.keyid === keyid)
+    if (key !== undefined) return key
+    throw new RegistryError('not-found', `${this.#needs.name} has no key ${keyid}`)
+  }
+
+  /** A key's new state and its leaf, in one transaction. */
+  #change(
+    key: UpstreamKeyRow,
+    action: KeyLeaf['action'],
+    state: KeyState,
+    along: (row: UpstreamKeyRow) => void,
+  ): UpstreamKeyRow {
+    const { name, store, log, db } = this.#needs
+    const changed = db.transaction(() => {
+      const [leafIdx = null] = this.#logKeys(action, [key])
+      store.setKeyState(name, key.keyid, state)
+      if (action === 'add') {
+        if (leafIdx !== null) store.setKeyLeaf(name, key.keyid, leafIdx)
+        store.markSigns(name, timestamp(this.#needs.now()))
+      }
+      const row = this.#known(key.keyid)
+      along(row)
+      return row
+    })
+    log.publish()
+    return changed
+  }
+
+  /** Writes leaves about keys, in the caller's transaction. @returns their indexes */
+  #logKeys(action: KeyLeaf['action'], keys: readonly TrustedKey[]): number[] {
+    const { namespace, log } = this.#needs
+    const leaves = keys.map(({ keyid, spki, expires }): KeyLeaf => {
+      return { kind: 'registry-key', action, namespace, keyid, spki, expires }
+    })
+    return log.append(leaves).map(({ index }) => index)
   }
 
   #signsSince(): string | null {
@@ -95,6 +182,7 @@ export class Trust {
   }
 
   #learnNone(): void {
+    this.#isUnsigned = true
     if (this.#signsSince() === null) return
     this.#needs.warn(
       `${this.#needs.name} published keys before and publishes none now: its signatures stay required`,
@@ -116,31 +204,32 @@ export class Trust {
       const before = known.get(key.keyid)
       if (before === undefined) this.#holdBack(key)
       else if (key.expires !== null && isEarlier(key.expires, before.expires)) {
-        store.setKeyExpiry(name, key.keyid, key.expires, key.json)
+        this.#narrow({ ...key, expires: key.expires }, before)
       }
     }
   }
 
   /** First use: the keys are taken, the ratchet is set, each key is a leaf of the log. */
   #takeFirst(keys: readonly RegistryKey[]): void {
-    const { name, namespace, store, log, db } = this.#needs
+    const { name, store, log, db } = this.#needs
     const firstSeen = timestamp(this.#needs.now())
     db.transaction(() => {
-      const outcomes = log.append(
-        keys.map(({ keyid, spki, expires }) => ({
-          kind: 'registry-key',
-          action: 'add',
-          namespace,
-          keyid,
-          spki,
-          expires,
-        })),
-      )
+      const indexes = this.#logKeys('add', keys)
       keys.forEach((key, i) => {
-        const leafIdx = outcomes[i]?.index ?? null
+        const leafIdx = indexes[i] ?? null
         store.addKey({ ...keyRow(name, key, firstSeen), state: 'approved', leafIdx })
       })
       store.markSigns(name, firstSeen)
+    })
+    log.publish()
+  }
+
+  /** An earlier end: of a key that vouches it is logged, as the same key with that end. */
+  #narrow(key: RegistryKey & { expires: string }, before: UpstreamKeyRow): void {
+    const { name, store, log, db } = this.#needs
+    db.transaction(() => {
+      if (before.state === 'approved') this.#logKeys('add', [key])
+      store.setKeyExpiry(name, key.keyid, key.expires, key.json)
     })
     log.publish()
   }
@@ -153,12 +242,15 @@ export class Trust {
   }
 }
 
+function noop(): void {}
+
 /** An earlier end of a key is taken at once; a later one would let an old key speak again. */
 function isEarlier(expires: string, before: string | null): boolean {
   return before === null || Date.parse(expires) < Date.parse(before)
 }
 
-function keyRow(
+/** A key as it is kept, but for its state. */
+export function keyRow(
   upstream: string,
   key: RegistryKey,
   firstSeen: string,

@@ -12,7 +12,7 @@ import { freshSeconds, parseEtag, parseLastModified, parseRetryAfter } from './h
 import { escapeName } from './name.ts'
 import { KEYS_BYTES_MAX } from './keys.ts'
 import { UnreachableError } from './unreachable.ts'
-import type { Credential } from './credential.ts'
+import type { ClientCertificate, Credential } from './credential.ts'
 import type { FetchedAnswer, Fetcher } from './fetcher.ts'
 import type { Site } from './hops.ts'
 
@@ -33,6 +33,9 @@ const QUERY = /^\?[\x21\x24-\x7e]{0,2048}$/
 const PASS_HEADERS = ['accept', 'content-type', 'content-encoding'] as const
 const PASS_ANSWER_HEADERS = ['content-type', 'cache-control', 'date'] as const
 
+/** How servers say that they take no HEAD here. */
+const HEAD_REFUSED = new Set([401, 403, 405, 501])
+
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json(?:$|[\s;])/i
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/
 
@@ -44,6 +47,7 @@ export type UpstreamOptions = {
   credential?: Credential
   /** PEM of the authority that signed the server's certificate, when it is none of the usual. */
   ca?: string
+  certificate?: ClientCertificate
   /** Other origins that hold this registry's tarballs, listed by the operator. */
   tarballOrigins?: readonly string[]
 }
@@ -68,6 +72,13 @@ export type PassRequest = {
 }
 export type PassAnswer = { status: number; headers: Headers; bytes: ArrayBuffer }
 
+/** The operator changed or removed the upstream while it was asked: what it says counts no more. */
+export class RetiredError extends RegistryError {
+  constructor(name: string) {
+    super('busy', `the settings of ${name} have just changed; retry`, { retryAfterSeconds: 1 })
+  }
+}
+
 export class Upstream {
   readonly name: string
   /** Ends in a slash. */
@@ -75,6 +86,7 @@ export class Upstream {
   readonly namespace: string
   readonly #site: Site
   readonly #fetcher: Fetcher
+  #isRetired = false
 
   constructor(options: UpstreamOptions, fetcher: Fetcher) {
     const base = checkBase(options)
@@ -87,7 +99,13 @@ export class Upstream {
       otherOrigins: (options.tarballOrigins ?? []).map(origin => checkOrigin(options.name, origin)),
       ...(options.credential !== undefined && { credential: options.credential }),
       ...(options.ca !== undefined && { ca: options.ca }),
+      ...(options.certificate !== undefined && { certificate: options.certificate }),
     }
+  }
+
+  /** From now on no keys are learnt from it; streams under way go on to their end. */
+  retire(): void {
+    this.#isRetired = true
   }
 
   /** How the registry's server does: `open` means that it is down and not asked for a moment. */
@@ -139,6 +157,7 @@ export class Upstream {
       headers: { accept: 'application/json' },
       bytesMax: KEYS_BYTES_MAX,
     })
+    if (this.#isRetired) throw new RetiredError(this.name)
     if (answer.status === 404 || answer.status === 400) return 'none'
     if (answer.status !== 200) throw this.#statusError(answer.status, answer.headers, 'its keys')
     this.#assertJsonObject(answer, 'its keys')
@@ -160,6 +179,28 @@ export class Upstream {
       throw new RegistryError('not-found', `${this.name} does not have this tarball (${status})`)
     }
     throw this.#statusError(status, headers, 'a tarball')
+  }
+
+  /** Whether it has this tarball now; its bytes are not fetched. Throws when it cannot say. */
+  async hasTarball(url: string): Promise<boolean> {
+    for (const method of ['HEAD', 'GET'] as const) {
+      const { status, headers, body } = await this.#fetcher.open({
+        site: this.#site,
+        url,
+        method,
+        headers: { accept: 'application/octet-stream, */*;q=0.1' },
+        bytesMax: TARBALL_BYTES_MAX,
+        publicRedirects: true,
+      })
+      await body?.cancel()
+      if (status === 200) return true
+      if (status === 404 || status === 410) return false
+      // Storage behind a redirect is often open to a signed GET and to nothing else.
+      if (method === 'GET' || !HEAD_REFUSED.has(status)) {
+        throw this.#statusError(status, headers, 'a tarball')
+      }
+    }
+    return false
   }
 
   /** Asks what this server does not answer itself, and hands back the answer as it came. */
@@ -253,7 +294,7 @@ function pick(headers: Headers, names: readonly string[]): Record<string, string
   return picked
 }
 
-function checkBase({ name, url, credential }: UpstreamOptions): URL {
+function checkBase({ name, url, credential, certificate }: UpstreamOptions): URL {
   const refuse = (why: string): RegistryError =>
     new RegistryError('bad-request', `the URL of upstream ${name} ${why}`)
   const base = URL.parse(url)
@@ -264,6 +305,9 @@ function checkBase({ name, url, credential }: UpstreamOptions): URL {
   if (!base.pathname.endsWith('/')) base.pathname += '/'
   const isPrivate = base.protocol === 'https:' || LOOPBACK_HOST.test(base.hostname)
   if (credential !== undefined && !isPrivate) throw refuse('is http: a credential needs https')
+  if (certificate !== undefined && base.protocol !== 'https:') {
+    throw refuse('is http: a client certificate needs https')
+  }
   return base
 }
 

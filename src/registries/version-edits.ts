@@ -8,6 +8,7 @@
  */
 import { isAbbreviatedVersionField } from './abbreviated.ts'
 import { RegistryError } from './errors.ts'
+import { parseIntegrity } from './integrity.ts'
 import { type Edit, editObject, type ObjectChange } from './json-edit.ts'
 import { memberOf, type Member, type ObjectRange } from './json-scan.ts'
 import {
@@ -19,18 +20,26 @@ import {
 } from './manifest.ts'
 import { tarballUrl } from './name.ts'
 import { objectAt, type PackumentScan } from './packument-scan.ts'
-import type { Override, Refused, Variant } from './render.ts'
+import {
+  ANY_ORIGIN,
+  type Cosignature,
+  type Override,
+  type Refused,
+  type Variant,
+} from './render.ts'
 
 export type VersionPlan = {
   scan: PackumentScan
   base: string
-  /** Tarball URLs on this origin stay as they came; null: none do. */
+  /** Tarball URLs on this origin stay as they came; `ANY_ORIGIN`: all do; null: none do. */
   keptOrigin: string | null
   form: Variant['form']
   /** The file of a version that may be served. */
   files: ReadonlyMap<string, string>
   refused: ReadonlyMap<string, Refused>
   overrides: ReadonlyMap<string, Override>
+  /** Our own signatures. */
+  cosignatures: ReadonlyMap<string, Cosignature>
 }
 
 const WHOLE: ReadonlySet<string> = new Set(WHOLE_FIELDS)
@@ -55,7 +64,10 @@ export function editVersion(plan: VersionPlan, member: Member): Iterable<Edit> {
   if (file === undefined || object === undefined || dist === undefined) {
     throw new RegistryError('internal', `${scan.name}@${member.key} was not inspected`)
   }
-  return editServed(plan, object, dist, file, plan.overrides.get(member.key))
+  const changes = distChanges(plan, dist, file, plan.overrides.get(member.key))
+  const cosignature = plan.cosignatures.get(member.key)
+  if (cosignature !== undefined) addCosignature(plan.scan, dist, cosignature, changes)
+  return editServed(plan, object, dist, changes, plan.overrides.get(member.key))
 }
 
 /** The least that clients need to say why a version cannot be had. */
@@ -83,10 +95,9 @@ function editServed(
   plan: VersionPlan,
   object: ObjectRange,
   dist: ObjectRange,
-  file: string,
+  inDist: ReadonlyMap<string, string>,
   override: Override | undefined,
 ): Iterable<Edit> {
-  const inDist = distChanges(plan, dist, file, override)
   const projection = readProjection(override)
   const set = projection === undefined ? new Map<string, string>() : wholeFields(projection)
   setInstallScript(plan, object, projection, set)
@@ -136,10 +147,36 @@ function distChanges(
   return set
 }
 
+/**
+ * Our signature after those that came: they stay for clients with keys of their own, but none under
+ * our keyid. npm checks it over the whole `integrity`, so that is the one value that was recorded.
+ */
+function addCosignature(
+  scan: PackumentScan,
+  dist: ObjectRange,
+  { keyid, sig }: Cosignature,
+  changes: Map<string, string>,
+): void {
+  const member = memberOf(dist, 'signatures')
+  const came: unknown = member === undefined ? [] : scan.json.parse(member)
+  const theirs = (Array.isArray(came) ? came : []).flatMap((entry: unknown) => {
+    const signature = asObject(entry)
+    return signature === undefined || signature['keyid'] === keyid ? [] : [signature]
+  })
+  changes.set('signatures', JSON.stringify([...theirs, { keyid, sig }]))
+  const text = memberOf(dist, 'integrity')
+  const integrity = text === undefined ? undefined : scan.json.parse(text)
+  const recorded = parseIntegrity(integrity)
+  if (recorded !== undefined && recorded !== integrity && !changes.has('integrity')) {
+    changes.set('integrity', JSON.stringify(recorded))
+  }
+}
+
 // By text, not by URL parser: what a client reads differently must not stay.
 function isOnOrigin(tarball: unknown, origin: string | null): boolean {
   if (origin === null || typeof tarball !== 'string') return false
-  return tarball.startsWith(`${origin}/`) && /^[!-[\]-~]+$/.test(tarball)
+  if (!/^[!-[\]-~]+$/.test(tarball)) return false
+  return origin === ANY_ORIGIN || tarball.startsWith(`${origin}/`)
 }
 
 function readProjection(override: Override | undefined): JsonObject | undefined {

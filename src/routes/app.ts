@@ -13,6 +13,7 @@ import type { Records } from '../registries/records.ts'
 import type { TrustedParties } from '../registries/trusted-parties.ts'
 import { errorResponse } from './errors.ts'
 import { healthRoutes, type ReadinessCheck } from './health.ts'
+import { identityRoutes } from './identity.ts'
 import { keyRoutes } from './keys.ts'
 import { type PackageRoutesNeeds, packageRoutes } from './packages.ts'
 import { passedRoutes } from './passed.ts'
@@ -52,6 +53,7 @@ export function buildApp(needs: AppNeeds) {
     )
     .use(healthRoutes(needs.checks))
     .use(keyRoutes(needs.parties))
+    .use(identityRoutes(needs.parties))
     .use(sumdbRoutes({ records: needs.records, prefix, report }))
     .use(whyRoutes({ explanations: needs.explanations, prefix, report }))
     .use(passedRoutes({ passing: needs.passing, prefix, report }))

@@ -20,6 +20,9 @@ export function keyRoutes(parties: TrustedParties) {
         }),
     )
     .get('/-/registries', () =>
-      Response.json({ registries: parties.list() }, { headers: { 'cache-control': 'no-store' } }),
+      Response.json(
+        { registries: parties.list(), cosigner: parties.ownKey.keyid },
+        { headers: { 'cache-control': 'no-store' } },
+      ),
     )
 }

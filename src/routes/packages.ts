@@ -16,6 +16,7 @@ import type { PackumentAnswer } from '../registries/renderings.ts'
 import type { Tarballs } from '../registries/tarballs.ts'
 import { errorResponse, type Report } from './errors.ts'
 import type { Home } from './home.ts'
+import { parseRange } from './range.ts'
 import {
   isNotModified,
   rawPath,
@@ -32,6 +33,10 @@ import {
 const CACHE_CONTROL = 'public, max-age=0'
 /** Clients that check no integrity: yarn 2 and later (it names its HTTP library), and unnamed ones. */
 const CHECKS_NOTHING = /^(?:got |yarn\/[2-9])/
+const TARBALL_HEADERS = {
+  'content-type': 'application/octet-stream',
+  'cache-control': 'no-store',
+}
 const YARN_1 = 'yarn/1.'
 /** What no package can be called: every other surface lives below it. */
 const OURS = '/-/'
@@ -183,18 +188,33 @@ async function tarball(
 ): Promise<Response> {
   const found = await needs.tarballs.find(name, file)
   const agent = request.headers.get('user-agent')
-  if (agent !== null && !CHECKS_NOTHING.test(agent)) {
-    return new Response(null, {
-      status: 302,
-      headers: { 'location': found.url, 'cache-control': 'no-store' },
-    })
+  const checks = agent !== null && !CHECKS_NOTHING.test(agent)
+  const answer = await needs.tarballs.answer(found, checks)
+  if (answer.kind === 'redirect') {
+    const headers = { 'location': answer.url, 'cache-control': 'no-store' }
+    return new Response(null, { status: 302, headers })
   }
-  const headers: Record<string, string> = {
-    'content-type': 'application/octet-stream',
-    'cache-control': 'no-store',
+  if (answer.kind === 'whole') return part(request, answer.data)
+  const headers: Record<string, string> = { ...TARBALL_HEADERS }
+  if (answer.length !== null) headers['content-length'] = String(answer.length)
+  if (request.method !== 'HEAD') return new Response(answer.stream, { headers })
+  await answer.stream.cancel()
+  return new Response(null, { headers })
+}
+
+/** Bytes at hand: all of them, or the part that was asked for. */
+function part(request: Request, data: Blob): Response {
+  const headers: Record<string, string> = { ...TARBALL_HEADERS, 'accept-ranges': 'bytes' }
+  const range = parseRange(request.headers.get('range'), data.size)
+  if (range === 'unsatisfiable') {
+    headers['content-range'] = `bytes */${data.size}`
+    return new Response(null, { status: 416, headers })
   }
-  if (request.method === 'HEAD') return new Response(null, { headers })
-  const bytes = await needs.tarballs.verified(found)
-  if (bytes.length !== null) headers['content-length'] = String(bytes.length)
-  return new Response(bytes.stream, { headers })
+  if (range === undefined) {
+    // The server leaves the body out of an answer to HEAD by itself, and keeps its length.
+    return new Response(data, { headers })
+  }
+  const { start, end } = range
+  headers['content-range'] = `bytes ${start}-${end}/${data.size}`
+  return new Response(data.slice(start, end + 1), { status: 206, headers })
 }

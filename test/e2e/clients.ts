@@ -51,6 +51,10 @@ export type RunOptions = {
   registry: string | null
   /** Adds `spec` to the project instead of installing what package.json says. */
   add?: string
+  /** Runs these arguments instead of an install. */
+  args?: string[]
+  /** For clients written in JavaScript: loaded before the client. */
+  preload?: string
   /** Sent to the registry's host, as after a login. */
   token?: string
   timeoutMs?: number
@@ -108,9 +112,13 @@ export async function newProject(
 export async function runClient(client: Client, options: RunOptions): Promise<RunResult> {
   const home = join(dirname(options.dir), 'home')
   await writeSettings(client, options)
-  const child = Bun.spawn(commandOf(client, options.add), {
+  const { preload } = options
+  const child = Bun.spawn(commandOf(client, options), {
     cwd: options.dir,
-    env: environmentOf(home),
+    env: {
+      ...environmentOf(home),
+      ...(preload !== undefined && { NODE_OPTIONS: `--require ${preload}` }),
+    },
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'pipe',
@@ -176,9 +184,10 @@ async function writeSettings(client: Client, options: RunOptions): Promise<void>
   await Bun.write(join(dir, '.yarnrc.yml'), `${lines.join('\n')}\n`)
 }
 
-function commandOf(client: Client, add: string | undefined): string[] {
+function commandOf(client: Client, { add, args }: RunOptions): string[] {
   const [file, ...prefix] = programOf(client)
   if (file === undefined) throw new RangeError(client)
+  if (args !== undefined) return [file, ...prefix, ...args]
   if (add === undefined) return [file, ...prefix, 'install']
   const verb = client.startsWith('npm') ? 'install' : 'add'
   return [file, ...prefix, verb, client === 'deno' ? `npm:${add}` : add]
