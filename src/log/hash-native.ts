@@ -21,12 +21,16 @@ const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 
 /** SHA-256 of the parts, one after the other. */
 export function sha256(...parts: Uint8Array[]): Uint8Array {
-  return Bun.SHA256.hash(joined(parts), new Uint8Array(HASH_BYTES))
+  const digest = new Uint8Array(HASH_BYTES)
+  Bun.SHA256.hash(joined(parts), digest)
+  return digest
 }
 
 /** SHA-512 of the parts, one after the other. */
 export function sha512(...parts: Uint8Array[]): Uint8Array {
-  return Bun.SHA512.hash(joined(parts), new Uint8Array(SHA512_BYTES))
+  const digest = new Uint8Array(SHA512_BYTES)
+  Bun.SHA512.hash(joined(parts), digest)
+  return digest
 }
 
 /** The public key of an Ed25519 seed. */
