@@ -12,7 +12,7 @@ import type { Packages, VersionRow, VersionSummary } from '../db/packages.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
 import { encodeLeaf, parseLeaf, type VersionLeaf } from '../log/leaf.ts'
 import type { AppendOutcome, Log, LogStore } from '../log/log.ts'
-import type { InspectedVersion, Inspection } from './inspect.ts'
+import type { InspectedVersion } from './inspect.ts'
 import { allSummaries, RESTORED_STATE } from './plan.ts'
 import { isRefusalCode, type RefusalCode, refusalSentence } from './refusal.ts'
 import type { Source } from './source.ts'
@@ -32,6 +32,15 @@ export type LedgerNeeds = {
   now: () => Date
 }
 
+/** One package whose versions are being recorded. */
+type Recording = {
+  source: Source
+  name: string
+  /** What is recorded already. */
+  known: ReadonlyMap<string, VersionSummary>
+  packageKnown: boolean
+}
+
 /** Writes inspections down. */
 export class Ledger {
   readonly #needs: LedgerNeeds
@@ -41,34 +50,43 @@ export class Ledger {
   }
 
   /**
-   * Records what changed since the last inspection of this package; yields between batches.
-   * @returns whether anything did
+   * Records what changed since the last inspection of this package. `inspect` hands over the versions
+   * as it finds them, and waits until they are recorded.
+   * @returns what `inspect` does, and whether anything changed
    */
-  async record(source: Source, inspection: Inspection): Promise<boolean> {
+  async record<Result>(
+    source: Source,
+    name: string,
+    inspect: (take: (versions: InspectedVersion[]) => Promise<void>) => Promise<Result>,
+  ): Promise<{ result: Result; changed: boolean }> {
     const { packages } = this.#needs
-    const { name } = inspection
     const rows = await allSummaries(packages, source.namespace, name)
     const known = new Map(rows.map(row => [row.version, row]))
     const packageKnown = packages.firstSeen(source.namespace, name) !== null
-    const changed = inspection.versions.filter(found => differs(found, known.get(found.version)))
-    for (let start = 0; start < changed.length; start += BATCH_VERSIONS_MAX) {
-      const batch = changed.slice(start, start + BATCH_VERSIONS_MAX)
-      this.#recordBatch(source, name, batch, known, packageKnown)
-      await new Promise(resolve => setImmediate(resolve))
-    }
+    const recording = { source, name, known, packageKnown }
+    let count = 0
+    const result = await inspect(async versions => {
+      count += await this.#recordChanged(recording, versions)
+    })
     // Last, so that a package counts as known only when all of its first sight is recorded: which
     // versions are new since then decides by which clock old keys are judged.
     if (!packageKnown) packages.markSeen(source.namespace, name, timestamp(this.#needs.now()))
-    return changed.length > 0
+    return { result, changed: count > 0 }
   }
 
-  #recordBatch(
-    source: Source,
-    name: string,
-    batch: readonly InspectedVersion[],
-    known: ReadonlyMap<string, VersionSummary>,
-    packageKnown: boolean,
-  ): void {
+  /** Yields between batches; returns how many versions there were to write. */
+  async #recordChanged(recording: Recording, versions: InspectedVersion[]): Promise<number> {
+    const { known } = recording
+    const changed = versions.filter(found => differs(found, known.get(found.version)))
+    for (let start = 0; start < changed.length; start += BATCH_VERSIONS_MAX) {
+      this.#recordBatch(recording, changed.slice(start, start + BATCH_VERSIONS_MAX))
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    return changed.length
+  }
+
+  #recordBatch(recording: Recording, batch: readonly InspectedVersion[]): void {
+    const { source, name, known, packageKnown } = recording
     const { db, log, packages } = this.#needs
     const seen = timestamp(this.#needs.now())
     const checked = batch.map(found => encodable(source.namespace, name, found, seen))

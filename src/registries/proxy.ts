@@ -141,8 +141,14 @@ export class Proxy {
 
   #refreshed(source: Source, name: string): Promise<Current> {
     return this.#refreshing.run(name, async () => {
-      const head = await this.#needs.refresher.refresh(source, name)
-      return existing(await this.#hold(source, head))
+      const { head, changed } = await this.#needs.refresher.refresh(source, name)
+      const before = this.#held.get(name)
+      if (changed || before?.head.sha256 !== head.sha256) {
+        return existing(await this.#hold(source, head))
+      }
+      before.head = head
+      before.quietUntilMs = 0
+      return existing(before)
     })
   }
 

@@ -2,10 +2,11 @@
  * Bringing one package up to date: ask its registry, inspect what it says, record it, keep it.
  *
  * DESIGN flow (a). The caller sees to it that one refresh of a name runs at a time. A registry that
- * cannot be asked changes nothing; a registry that says "there is none" is believed. What cannot be verified is
- * never kept as an answer. Nothing is rendered here.
+ * cannot be asked changes nothing; a registry that says "there is none" is believed. What cannot be
+ * verified is never kept as an answer. Nothing is rendered here.
  * @module
  */
+import { LRUCache } from 'lru-cache'
 import type { CacheFiles } from '../db/cache-files.ts'
 import type { DocumentHead, Documents } from '../db/documents.ts'
 import type { Packages, VersionSummary } from '../db/packages.ts'
@@ -22,6 +23,10 @@ import type { FetchedPackument } from './upstream.ts'
 
 /** Bytes of cached documents on disk: all of a large company's packages, on a small VPS. */
 const CACHE_BYTES_MAX = 4 * 1024 * 1024 * 1024
+/** Documents compared by hash before they are inspected; 32 MB take 20 ms. */
+const COMPARED_BYTES_MAX = 32 * 1024 * 1024
+/** Packages whose rule is remembered; a forgotten one is inspected once more. */
+const JUDGEMENTS_MAX = 20_000
 /** Refreshes between two looks at the size of the cache. */
 const TRIM_EVERY = 64
 
@@ -41,13 +46,18 @@ type FreshPackument = Extract<FetchedPackument, { status: 'fresh' }>
 export class Refresher {
   readonly #needs: RefresherNeeds
   #sinceTrim = 0
+  /** The keys and the rule that each package was last inspected by in this process. */
+  readonly #judgedBy = new LRUCache<string, string>({ max: JUDGEMENTS_MAX })
 
   constructor(needs: RefresherNeeds) {
     this.#needs = needs
   }
 
-  /** Asks the registry now and returns what is known then (status 200 or 404). @throws RegistryError */
-  async refresh(source: Source, name: string): Promise<DocumentHead> {
+  /**
+   * Asks the registry now and returns what is known then (status 200, 404 or 410), and whether
+   * anything about it may have changed. @throws RegistryError
+   */
+  async refresh(source: Source, name: string): Promise<{ head: DocumentHead; changed: boolean }> {
     const { documents, now } = this.#needs
     const before = documents.head(source.name, name)
     const [judgement, answer] = await Promise.all([
@@ -55,18 +65,33 @@ export class Refresher {
       source.upstream.fetchPackument(name, validators(before)),
     ])
     const askedMs = now().getTime()
-    if (answer.status === 'absent') return this.#keepAbsent(source, name, answer.httpStatus)
+    if (answer.status === 'absent') {
+      return { head: this.#keepAbsent(source, name, answer.httpStatus), changed: true }
+    }
     const { maxAgeSeconds, etag, lastModified } = answer
     const hasValidator = etag !== null || lastModified !== null
     const length = answer.status === 'fresh' ? answer.bytes.byteLength : 0
     const freshUntilMs = freshUntil(askedMs, { maxAgeSeconds, hasValidator, length })
-    if (answer.status === 'unchanged') {
+    if (answer.status === 'unchanged' || this.#isSame(before, answer.bytes, judgement)) {
       documents.renew(source.name, name, { checkedAtMs: askedMs, freshUntilMs, etag, lastModified })
-      return this.#headOf(source, name)
+      return { head: this.#headOf(source, name), changed: false }
     }
     const input = await this.#inputFor(source, name, judgement)
-    await this.#keep(source, answer, input, before, freshUntilMs)
-    return this.#headOf(source, name)
+    const changed = await this.#keep(source, answer, input, before, freshUntilMs)
+    this.#judgedBy.set(`${source.name} ${name}`, JSON.stringify(judgement))
+    return { head: this.#headOf(source, name), changed }
+  }
+
+  /**
+   * Is this what was inspected already, by the same keys and the same rule? A registry that knows
+   * no 304 sends everything again; to look at every version again would keep a core busy.
+   */
+  #isSame(before: DocumentHead | null, bytes: ArrayBuffer, judgement: Judgement): boolean {
+    if (before?.status !== 200 || bytes.byteLength !== before.length) return false
+    const rule = this.#judgedBy.get(`${before.upstream} ${before.name}`)
+    if (rule !== JSON.stringify(judgement) || bytes.byteLength > COMPARED_BYTES_MAX) return false
+    const digest = new Bun.CryptoHasher('sha256').update(bytes).digest('hex')
+    return digest === before.sha256
   }
 
   async #inputFor(source: Source, name: string, judgement: Judgement): Promise<InspectInput> {
@@ -89,17 +114,19 @@ export class Refresher {
     input: InspectInput,
     before: DocumentHead | null,
     freshUntilMs: number,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { documents, pool, ledger, now } = this.#needs
     const { name } = input
-    const { bytes, inspection } = await pool.inspect(answer.bytes, input)
-    const changed = await ledger.record(source, inspection)
+    const { result, changed } = await ledger.record(source, name, take =>
+      pool.inspect(answer.bytes, input, take),
+    )
+    const { bytes, inspection } = result
     const { etag, lastModified } = answer
     const checkedAtMs = now().getTime()
     if (!changed && before?.status === 200 && before.sha256 === inspection.sha256) {
       // The same document again, from a registry that knows no 304: what was rendered stays.
       documents.renew(source.name, name, { checkedAtMs, freshUntilMs, etag, lastModified })
-      return
+      return false
     }
     const length = bytes.byteLength
     const { sha256, modified } = inspection
@@ -108,6 +135,7 @@ export class Refresher {
     documents.put({ ...head, packed, etag, lastModified, checkedAtMs, freshUntilMs })
     documents.removeRendered(source.name, name)
     await this.#trim()
+    return true
   }
 
   #keepAbsent(source: Source, name: string, status: number): DocumentHead {

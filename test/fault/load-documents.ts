@@ -27,7 +27,10 @@ export const publishedKey: PublishedKey = {
 
 /** Versions of a package, oldest first. */
 export function versionsOf({ versions }: Pick<Size, 'versions'>): string[] {
-  return Array.from({ length: versions }, (_, index) => `1.${Math.floor(index / 100)}.${index % 100}`)
+  return Array.from(
+    { length: versions },
+    (_, index) => `1.${Math.floor(index / 100)}.${index % 100}`,
+  )
 }
 
 /** The whole packument as the registry at `base` would send it; built in parts, it may be large. */
@@ -49,6 +52,8 @@ export function packument(size: Size, base: string): Blob {
   return new Blob([start, ...manifests, `},"time":${time}}`])
 }
 
+/** Of the filler; the rest is development dependencies, which no record holds. */
+const DEPENDENCIES_SHARE = 0.4
 const HOUR_MS = 3_600_000
 const WORDS = ['lorem', 'ipsum', 'dolor', 'sit', 'amet', 'consectetur', 'adipiscing', 'elit']
 
@@ -72,8 +77,11 @@ function manifest({ name, versionBytes }: Size, version: string, base: string): 
       signatures: [{ keyid, sig }],
     },
   })
-  const dependencies = filler(versionBytes - fixed.length, version)
-  return `${fixed.slice(0, -1)},"dependencies":${dependencies}}`
+  const bytes = versionBytes - fixed.length
+  const dependencies = filler(bytes * DEPENDENCIES_SHARE, version)
+  const devDependencies = filler(bytes * (1 - DEPENDENCIES_SHARE), version)
+  const lists = `"dependencies":${dependencies},"devDependencies":${devDependencies}`
+  return `${fixed.slice(0, -1)},${lists}}`
 }
 
 /** Dependencies of about so many bytes; most of a real manifest is such lists. */

@@ -26,7 +26,7 @@ function serve(catalogue: Catalogue): string {
       if (pathname.startsWith(COUNTS)) {
         return Response.json(counts.get(pathname.slice(COUNTS.length)) ?? 0)
       }
-      return answer(pathname.slice(1))
+      return answer(decodeURIComponent(pathname.slice(1)))
     },
   })
   const base = server.url.href
