@@ -17,7 +17,7 @@ import { machineLine } from './machine.ts'
 import { temporaryFolder } from './processes.ts'
 import { formatReport, type Report, writeReadme } from './report.ts'
 import { measureStart } from './start.ts'
-import { configuredRegistry, startUpstream } from './upstream.ts'
+import { configuredRegistry, freshnessNote, startUpstream } from './upstream.ts'
 import { preparePeer } from './verdaccio.ts'
 
 const USAGE = `bun run bench
@@ -119,6 +119,8 @@ async function measure({ quick, only, binary: given }: Options): Promise<Report>
     measureHot({ binary, upstream, peer, generator, rounds, say }),
   )
   report.installs = await part('install', () => measureInstalls({ binary, registry, rounds, say }))
+  const note = report.installs === null ? null : await freshnessNote(registry)
+  if (note !== null) report.notes.push(note)
   return report
 }
 

@@ -3,7 +3,7 @@
  * it answers, and ended by its id.
  * @module
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -26,12 +26,25 @@ export function environment(home: string): Record<string, string> {
   const plain = kept.flatMap(([name, value]): [string, string][] =>
     value === undefined ? [] : [[name, value]],
   )
-  return { ...Object.fromEntries(plain), HOME: home, CI: '1' }
+  return { ...Object.fromEntries(plain), HOME: home, TMPDIR: home, CI: '1' }
+}
+
+/** Where Linux keeps a file system in memory, and how much of it must be free to be used. */
+const MEMORY_FOLDER = '/dev/shm'
+const MEMORY_BYTES_MIN = 4 * 1024 ** 3
+/** f_type of tmpfs, statfs(2). */
+const TMPFS = 0x01021994
+
+/** A folder whose files stay in memory; null where there is none. */
+export function memoryFolder(): string | null {
+  if (!existsSync(MEMORY_FOLDER)) return null
+  const { type, bavail, bsize } = statfsSync(MEMORY_FOLDER)
+  return type === TMPFS && bavail * bsize >= MEMORY_BYTES_MIN ? MEMORY_FOLDER : null
 }
 
 /** A folder that goes when its scope ends. */
-export function temporaryFolder(label: string): Disposable & { path: string } {
-  const path = mkdtempSync(join(tmpdir(), `npmx-registry-bench-${label}-`))
+export function temporaryFolder(label: string, parent = tmpdir()): Disposable & { path: string } {
+  const path = mkdtempSync(join(parent, `npmx-registry-bench-${label}-`))
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
 }
 

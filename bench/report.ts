@@ -130,7 +130,8 @@ function installSection(rows: readonly InstallRow[], rounds: number): string {
   return [
     table(columns, cells),
     '',
-    `Our server after the installs: ${memory}.${loadSentence(loaded, rounds * rows.length)}`,
+    `Clients write to ${rows[0]?.clientsOn ?? 'disk'}, our data dir is on disk. ` +
+      `Our server after the installs: ${memory}.${loadSentence(loaded, rounds * rows.length)}`,
   ].join('\n')
 }
 

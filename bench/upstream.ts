@@ -31,6 +31,14 @@ export function configuredRegistry(): string {
   return new URL(url).href
 }
 
+/** What the registry says of how long its answers may be used; null when it says something. */
+export async function freshnessNote(registry: string): Promise<string | null> {
+  const { headers } = await fetch(registry + SIZES[0].name, { method: 'HEAD' })
+  const lacks = ['cache-control', 'etag', 'last-modified'].filter(name => !headers.has(name))
+  if (lacks.length === 0) return null
+  return `The registry behind the installs sends no ${lacks.join(', no ')}.`
+}
+
 export async function startUpstream(registry: string): Promise<Upstream> {
   const documents = new Map<string, { blob: Blob; etag: string }>()
   const plainBytes = new Map<string, number>()

@@ -20,6 +20,9 @@ const FILES_BYTES_MAX = 2 * 1024 * 1024 * 1024
 /** A name is made of hashes and a kind; nothing else reaches the disk. */
 const NAME = /^[\w-]{1,128}$/
 
+/** Written at a time: the runtime copies what it is given to write, and 100 MB at once are felt. */
+const PIECE_BYTES = 1024 * 1024
+
 /** The folder of large cached files; one per process, since the data dir is locked. */
 export class CacheFiles {
   readonly #dir: string
@@ -57,7 +60,7 @@ export class CacheFiles {
   /** Keeps bytes under a name that stands for exactly them. */
   async put(name: string, bytes: Uint8Array): Promise<void> {
     if (this.#files.has(name)) return
-    await this.#make(name, Readable.from([bytes]))
+    await this.#make(name, Readable.from(pieces(bytes)))
   }
 
   /** Keeps the plain form of gzip'd bytes and returns it. */
@@ -129,5 +132,11 @@ export class CacheFileWriter {
   async drop(): Promise<void> {
     await this.#handle?.close()
     rmSync(this.#partial, { force: true })
+  }
+}
+
+function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
+    yield bytes.subarray(start, start + PIECE_BYTES)
   }
 }

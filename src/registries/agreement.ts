@@ -134,7 +134,7 @@ export class Agreement {
     const known = knownVersions(rows)
     // Its dates are its own: a key that has expired by our clock vouches for nothing here.
     const about = { name, keys, registrySigns: signs, packageKnown: true, now: timestamp(now()) }
-    const first = await pool.inspect(bytes, { ...about, known })
+    const first = await pool.inspectWhole(bytes, { ...about, known })
     const differing = new Set(
       first.inspection.versions.filter(isConflict).map(({ version }) => version),
     )
@@ -144,7 +144,7 @@ export class Agreement {
     if (differing.size === 0) return { differing: [], lags }
     const others: KnownVersion[] = known.filter(({ version }) => !differing.has(version))
     const input: InspectInput = { ...about, known: others }
-    const second = await pool.inspect(first.bytes, input)
+    const second = await pool.inspectWhole(first.bytes, input)
     const { versions } = second.inspection
     return { differing: versions.filter(({ version }) => differing.has(version)), lags }
   }

@@ -81,9 +81,9 @@ export class Failover {
   ): Promise<ArrayBuffer | undefined> {
     const { packages, pool, ledger } = this.#needs
     const rows = await allSummaries(packages, source.namespace, name)
-    const { bytes, inspection } = await pool.inspect(raw, this.#inputFor(source, name, rows))
+    const { bytes, inspection } = await pool.inspectWhole(raw, this.#inputFor(source, name, rows))
     const proven = await this.#prove(source, name, mirror, inspection.versions)
-    if (proven.length > 0) await ledger.record(source, { ...inspection, versions: proven }, 'part')
+    if (proven.length > 0) await ledger.record(source, name, take => take(proven), 'part')
     const plan = await this.#planFor(source, name, inspection.versions)
     if (plan.files.length === 0) return undefined
     const variant = { form: 'full', tarballs: 'own', tombstones: 'kept' } as const

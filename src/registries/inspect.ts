@@ -14,11 +14,18 @@
  */
 import { createHash } from 'node:crypto'
 import { RegistryError } from './errors.ts'
+import { garbageCollector } from './garbage.ts'
 import { parseIntegrity } from './integrity.ts'
-import type { Member } from './json-scan.ts'
+import { memberOf, type Member } from './json-scan.ts'
 import { asObject, hashProjection, ProjectionError, projectManifest } from './manifest.ts'
 import { isFileName, tarballFile, unscopedName } from './name.ts'
-import { type PackumentScan, readDistTags, readTimes, scanPackument } from './packument-scan.ts'
+import {
+  objectAt,
+  type PackumentScan,
+  readDistTags,
+  readTimes,
+  scanPackument,
+} from './packument-scan.ts'
 import { checkSignature, signedMessage } from './signature.ts'
 import { readVersion } from './version-read.ts'
 
@@ -26,8 +33,6 @@ import { readVersion } from './version-read.ts'
 const SIGNATURES_MAX = 16
 /** keyid and sig as stored evidence; a real sig has 96 characters. */
 const SIGNATURE_CHARS_MAX = 1024
-/** Garbage is collected after this much of a document: a document below it never waits for that. */
-const COLLECT_EVERY_BYTES = 16 * 1024 * 1024
 /** `dist.tarball`; longer ones do not survive proxies. */
 const URL_CHARS_MAX = 2048
 
@@ -96,9 +101,10 @@ export type InspectInput = {
   now: string
 }
 
-export type Inspection = {
+/** @property versions in the order of the document, each looked at when it is taken */
+export type Inspection<Versions extends Iterable<InspectedVersion> = InspectedVersion[]> = {
   name: string
-  versions: InspectedVersion[]
+  versions: Versions
   distTags: [string, string][]
   modified: string | null
   /** Hex SHA-256 of the raw bytes. */
@@ -114,8 +120,20 @@ type Context = {
   known: ReadonlyMap<string, KnownVersion>
 }
 
-/** Throws `upstream-bad-answer` when the bytes are not the packument of `input.name`. */
+/** The whole inspection at once. Throws as `openInspection` does. */
 export function inspectPackument(bytes: Uint8Array, input: InspectInput): Inspection {
+  const inspection = openInspection(bytes, input)
+  return { ...inspection, versions: [...inspection.versions] }
+}
+
+/**
+ * An inspection version by version: projections of 100 MB are never held together.
+ * Throws `upstream-bad-answer` when the bytes are not the packument of `input.name`.
+ */
+export function openInspection(
+  bytes: Uint8Array,
+  input: InspectInput,
+): Inspection<Iterable<InspectedVersion>> {
   const scan = scanPackument(bytes)
   if (scan.name !== input.name) {
     const found = JSON.stringify(scan.name.slice(0, 214).toWellFormed())
@@ -124,34 +142,33 @@ export function inspectPackument(bytes: Uint8Array, input: InspectInput): Inspec
     })
   }
   const times = readTimes(scan)
-  const context: Context = {
-    input,
-    keys: new Map(input.keys.map(key => [key.keyid, key])),
-    known: new Map(input.known.map(version => [version.version, version])),
-  }
-  const facts = gatherAll(scan, times)
-  const files = nameFiles(input.name, facts)
   return {
     name: scan.name,
-    versions: facts.map((entry, i) =>
-      Object.assign(entry.said, { file: files[i] ?? '' }, judge(entry, context)),
-    ),
+    versions: inspectVersions(scan, times, input),
     distTags: readDistTags(scan),
     modified: readModified(scan, times),
     sha256: createHash('sha256').update(bytes).digest('hex'),
   }
 }
 
-// The runtime would let the parsed slices of a large document pile up to several times its size.
-function gatherAll(scan: PackumentScan, times: ReadonlyMap<string, string>): Facts[] {
-  let collected = 0
-  return (scan.versions?.members ?? []).map(member => {
-    if (member.end - collected > COLLECT_EVERY_BYTES) {
-      Bun.gc(true)
-      collected = member.end
-    }
-    return gather(scan, member, times)
-  })
+function* inspectVersions(
+  scan: PackumentScan,
+  times: ReadonlyMap<string, string>,
+  input: InspectInput,
+): Generator<InspectedVersion> {
+  const context: Context = {
+    input,
+    keys: new Map(input.keys.map(key => [key.keyid, key])),
+    known: new Map(input.known.map(version => [version.version, version])),
+  }
+  const collect = garbageCollector()
+  const members = scan.versions?.members ?? []
+  const files = nameFiles(scan, members)
+  for (const [i, member] of members.entries()) {
+    collect(member.end)
+    const facts = gather(scan, member, times)
+    yield Object.assign(facts.said, { file: files[i] ?? '' }, judge(facts, context))
+  }
 }
 
 function gather(scan: PackumentScan, member: Member, times: ReadonlyMap<string, string>): Facts {
@@ -268,16 +285,29 @@ function isEvidence(text: unknown): text is string {
  * One file name per version, each used once. The upstream's own stays where it is the package's
  * (old versions have odd ones, and lockfiles hold them); else it is the usual one.
  */
-function nameFiles(name: string, facts: readonly Facts[]): string[] {
-  const usual = facts.map(({ said }) => tarballFile(name, said.version))
+function nameFiles(scan: PackumentScan, members: readonly Member[]): string[] {
+  const usual = members.map(({ key }) => tarballFile(scan.name, key))
   const taken = new Set(usual)
-  const own = facts.map(({ said }) => upstreamFile(name, said.tarball))
+  const own = members.map(member => upstreamFile(scan.name, tarballAt(scan, member)))
   const uses = new Map<string, number>()
   for (const file of own) uses.set(file, (uses.get(file) ?? 0) + 1)
   return usual.map((file, i) => {
     const theirs = own[i] ?? ''
     return theirs !== '' && !taken.has(theirs) && uses.get(theirs) === 1 ? theirs : file
   })
+}
+
+/** `dist.tarball` alone: names depend on one another, so they come before all else. */
+function tarballAt(scan: PackumentScan, version: Member): string {
+  const dist = inside(scan, version, 'dist')
+  const tarball = dist === undefined ? undefined : inside(scan, dist, 'tarball')
+  const value = tarball === undefined ? undefined : scan.json.parse(tarball)
+  return typeof value === 'string' ? value : ''
+}
+
+function inside(scan: PackumentScan, member: Member, key: string): Member | undefined {
+  const object = objectAt(scan, member)
+  return object === undefined ? undefined : memberOf(object, key)
 }
 
 function upstreamFile(name: string, tarball: string): string {

@@ -11,6 +11,7 @@
  * @module
  */
 import { RegistryError } from './errors.ts'
+import { garbageCollector } from './garbage.ts'
 
 /** Real manifests nest 10 to 20 deep; JSON.stringify of the runtime fails above 10,000. */
 export const DEPTH_MAX = 256
@@ -40,6 +41,7 @@ const SHORT_ESCAPES = new Set(Buffer.from('"\\/bfnrt'))
 export class JsonScan {
   readonly bytes: Buffer
   #names = 0
+  readonly #collect = garbageCollector()
   readonly #closers = new Uint8Array(DEPTH_MAX)
 
   constructor(bytes: Uint8Array) {
@@ -73,6 +75,7 @@ export class JsonScan {
           `the answer holds an object of more than ${membersMax} members`,
         )
       }
+      this.#collect(pos)
       const keyEnd = this.#string(pos)
       const key = this.#key(pos, keyEnd)
       const valueStart = this.#afterColon(keyEnd)

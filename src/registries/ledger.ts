@@ -13,7 +13,7 @@ import type { Packages, VersionRow, VersionSummary } from '../db/packages.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
 import { encodeLeaf, parseLeaf, type VersionLeaf } from '../log/leaf.ts'
 import type { AppendOutcome, Log, LogStore } from '../log/log.ts'
-import type { InspectedVersion, Inspection } from './inspect.ts'
+import type { InspectedVersion } from './inspect.ts'
 import { allSummaries, RESTORED_STATE } from './plan.ts'
 import { isRefusalCode, type RefusalCode, refusalSentence } from './refusal.ts'
 import type { Source } from './source.ts'
@@ -42,7 +42,11 @@ export type Recorded = { changed: boolean; added: boolean }
 
 export type EvidenceRecord = { index: number; leaf: string }
 
-type Before = {
+/** One package whose versions are being recorded. */
+type Recording = {
+  source: Source
+  name: string
+  /** What is recorded already. */
   known: ReadonlyMap<string, VersionSummary>
   disputed: ReadonlyMap<string, DisputeRow>
   packageKnown: boolean
@@ -57,32 +61,46 @@ export class Ledger {
   }
 
   /**
-   * Records what changed since the last inspection of this package; yields between batches.
+   * Records what changed since the last inspection of this package. `inspect` hands over the versions
+   * as it finds them, and waits until they are recorded.
    * @param extent `part`: what a mirror showed of it, from which its first sight is not concluded
+   * @returns what `inspect` does, whether anything changed, and whether a version is new in the log
    */
-  async record(
+  async record<Result>(
     source: Source,
-    inspection: Inspection,
+    name: string,
+    inspect: (take: (versions: InspectedVersion[]) => Promise<void>) => Promise<Result>,
     extent: 'whole' | 'part' = 'whole',
-  ): Promise<Recorded> {
+  ): Promise<Recorded & { result: Result }> {
     const { packages, disputes } = this.#needs
-    const { name } = inspection
-    const disputed = disputes.ofPackage(source.namespace, name)
     const rows = await allSummaries(packages, source.namespace, name)
     const known = new Map(rows.map(row => [row.version, row]))
+    const disputed = disputes.ofPackage(source.namespace, name)
     const packageKnown = packages.firstSeen(source.namespace, name) !== null
-    const changed = inspection.versions
-      .map(found => withDispute(found, disputed.get(found.version)))
-      .filter(found => differs(found, known.get(found.version)))
-    for (let start = 0; start < changed.length; start += BATCH_VERSIONS_MAX) {
-      const batch = changed.slice(start, start + BATCH_VERSIONS_MAX)
-      this.#recordBatch(source, name, batch, { known, disputed, packageKnown })
-      await new Promise(resolve => setImmediate(resolve))
-    }
+    const recording = { source, name, known, disputed, packageKnown }
+    const recorded = { changed: false, added: false }
+    const result = await inspect(async versions => {
+      const { changed, added } = await this.#recordChanged(recording, versions)
+      recorded.changed ||= changed
+      recorded.added ||= added
+    })
     // Last, so that a package counts as known only when all of its first sight is recorded: which
     // versions are new since then decides by which clock old keys are judged.
     if (!packageKnown && extent === 'whole') {
       packages.markSeen(source.namespace, name, timestamp(this.#needs.now()))
+    }
+    return { ...recorded, result }
+  }
+
+  /** Yields between batches. */
+  async #recordChanged(recording: Recording, versions: InspectedVersion[]): Promise<Recorded> {
+    const { known, disputed } = recording
+    const changed = versions
+      .map(found => withDispute(found, disputed.get(found.version)))
+      .filter(found => differs(found, known.get(found.version)))
+    for (let start = 0; start < changed.length; start += BATCH_VERSIONS_MAX) {
+      this.#recordBatch(recording, changed.slice(start, start + BATCH_VERSIONS_MAX))
+      await new Promise(resolve => setImmediate(resolve))
     }
     const added = changed.some(
       found => isLoggable(found) && (known.get(found.version)?.leafIndex ?? null) === null,
@@ -90,12 +108,8 @@ export class Ledger {
     return { changed: changed.length > 0, added }
   }
 
-  #recordBatch(
-    source: Source,
-    name: string,
-    batch: readonly InspectedVersion[],
-    { known, disputed, packageKnown }: Before,
-  ): void {
+  #recordBatch(recording: Recording, batch: readonly InspectedVersion[]): void {
+    const { source, name, known, disputed, packageKnown } = recording
     const { db, log, packages } = this.#needs
     const seen = timestamp(this.#needs.now())
     const checked = batch.map(found => encodable(source.namespace, name, found, seen))

@@ -7,10 +7,10 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { type ErrorRecord, RegistryError } from './errors.ts'
 import {
-  inspectPackument,
   type InspectedVersion,
   type InspectInput,
   type Inspection,
+  openInspection,
 } from './inspect.ts'
 import type { Rendered, RenderPlan, Variant } from './render.ts'
 import { renderManifest, renderPackument } from './render-packument.ts'
@@ -18,8 +18,11 @@ import { renderManifest, renderPackument } from './render-packument.ts'
 /** Against a damaged cache that inflates for ever; far above the largest document that is taken. */
 const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024
 
-/** Versions per message: a receiver is busy with one message for a few milliseconds at most. */
-const BATCH_VERSIONS = 1_000
+/**
+ * Versions per message: a receiver is busy with one message for a few milliseconds at most, and two
+ * messages are all that is held of a document's projections.
+ */
+const BATCH_VERSIONS = 512
 
 /**
  * Inputs with an entry for each version travel as JSON text: to clone 20,000 small objects would
@@ -41,17 +44,20 @@ export type Job =
 /** Text that `writeText` made of a value of this type. */
 export type JsonText<T> = { text: string; readonly of?: (value: T) => void }
 
-/** One for each kind of job; `unpack` answers with the bytes alone, `inspect` with its last versions. */
+/** All that an inspection finds besides the versions, which come in batches. */
+export type InspectionOutline = Omit<Inspection, 'versions'>
+
+/** One for each kind of job; `unpack` answers with the bytes alone. */
 export type Result =
-  | { kind: 'inspect'; inspection: Inspection }
+  | { kind: 'inspect'; inspection: InspectionOutline }
   | { kind: 'render'; rendered: Rendered }
   | { kind: 'manifest'; manifest: Uint8Array | null }
   | { kind: 'pack'; packed: Uint8Array }
   | { kind: 'unpack' }
 
 /**
- * What a Worker sends: any number of batches, then the end of the job. `bytes` are the raw document,
- * the sender's again.
+ * What a Worker sends: any number of batches, each answered with `GO_ON` once it was taken in, then
+ * the end of the job. `bytes` are the raw document, the sender's again.
  */
 export type Reply =
   | { ok: 'batch'; versions: InspectedVersion[] }
@@ -62,18 +68,20 @@ export function writeText<T>(value: T): JsonText<T> {
   return { text: JSON.stringify(value) }
 }
 
+/** The word to a Worker that its batch was taken in. */
+export const GO_ON = 'go on'
+
 export type Send = (reply: Reply, transfer: ArrayBuffer[]) => void
 
-/** Does a job. Buffers of the answer are moved, not copied. */
-export async function runJob(job: Job, send: Send): Promise<void> {
+/** Does a job. Buffers of the answer are moved, not copied. @param taken waits for `GO_ON` */
+export async function runJob(job: Job, send: Send, taken: () => Promise<void>): Promise<void> {
   const bytes = new Uint8Array(job.bytes)
   switch (job.kind) {
     case 'inspect': {
-      const inspection = inspectPackument(bytes, readText(job.input))
-      const { versions } = inspection
-      while (versions.length > BATCH_VERSIONS) {
-        send({ ok: 'batch', versions: versions.splice(0, BATCH_VERSIONS) }, [])
-        await new Promise(resolve => setImmediate(resolve))
+      const { versions, ...inspection } = openInspection(bytes, readText(job.input))
+      for (const batch of batches(versions)) {
+        send({ ok: 'batch', versions: batch }, [])
+        await taken()
       }
       return answer(send, job, { kind: 'inspect', inspection })
     }
@@ -93,6 +101,17 @@ export async function runJob(job: Job, send: Send): Promise<void> {
     default:
       return unpack(send, bytes)
   }
+}
+
+function* batches(versions: Iterable<InspectedVersion>): Generator<InspectedVersion[]> {
+  let batch: InspectedVersion[] = []
+  for (const version of versions) {
+    batch.push(version)
+    if (batch.length < BATCH_VERSIONS) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
 }
 
 // Between two halves of one program: the text is what `writeText` wrote.

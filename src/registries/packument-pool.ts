@@ -11,7 +11,14 @@
  */
 import { RegistryError, unpackError } from './errors.ts'
 import type { InspectedVersion, InspectInput, Inspection } from './inspect.ts'
-import { type Job, type Reply, type Result, writeText } from './packument-jobs.ts'
+import {
+  GO_ON,
+  type InspectionOutline,
+  type Job,
+  type Reply,
+  type Result,
+  writeText,
+} from './packument-jobs.ts'
 import type { Rendered, RenderPlan, Variant } from './render.ts'
 
 /** Two documents at once use two cores; more would only cost memory. */
@@ -41,12 +48,13 @@ type Pending = {
   job: Job
   /** Bytes of the document; `job.bytes` is empty once it has moved. */
   size: number
-  /** What came in batches so far. */
-  versions: InspectedVersion[]
+  take: Take
   resolve: (done: Done) => void
   reject: (error: Error) => void
 }
-type Done = { bytes: ArrayBuffer; result: Result; versions: InspectedVersion[] }
+type Done = { bytes: ArrayBuffer; result: Result }
+/** Takes a batch of versions in; the next one is made when it is done. */
+type Take = (versions: InspectedVersion[]) => Promise<void>
 type Slot = {
   worker: Worker
   pending: Pending | null
@@ -69,16 +77,30 @@ export class PackumentPool implements AsyncDisposable {
     }
   }
 
-  /** Every version of a packument with its verdict. */
+  /**
+   * Every version of a packument with its verdict, handed to `take` batch by batch as they are found.
+   * When `take` fails the job ends with its error.
+   */
   async inspect(
     bytes: ArrayBuffer,
     input: InspectInput,
-  ): Promise<{ bytes: ArrayBuffer; inspection: Inspection }> {
-    const done = await this.#run({ kind: 'inspect', bytes, input: writeText(input) })
+    take: Take,
+  ): Promise<{ bytes: ArrayBuffer; inspection: InspectionOutline }> {
+    const done = await this.#run({ kind: 'inspect', bytes, input: writeText(input) }, take)
     if (done.result.kind !== 'inspect') throw wrongResult(done.result)
-    const { inspection } = done.result
-    inspection.versions = done.versions.concat(inspection.versions)
-    return { bytes: done.bytes, inspection }
+    return { bytes: done.bytes, inspection: done.result.inspection }
+  }
+
+  /** The same with all versions at once, for whoever compares documents. */
+  async inspectWhole(
+    bytes: ArrayBuffer,
+    input: InspectInput,
+  ): Promise<{ bytes: ArrayBuffer; inspection: Inspection }> {
+    const versions: InspectedVersion[] = []
+    const done = await this.inspect(bytes, input, async batch => {
+      for (const found of batch) versions.push(found)
+    })
+    return { bytes: done.bytes, inspection: { ...done.inspection, versions } }
   }
 
   /** A whole packument for clients. */
@@ -137,14 +159,14 @@ export class PackumentPool implements AsyncDisposable {
     await Promise.resolve()
   }
 
-  #run(job: Job): Promise<Done> {
+  #run(job: Job, take: Take = takeNothing): Promise<Done> {
     if (this.#closed) return Promise.reject(busy('the server is stopping'))
     if (this.#queue.length >= QUEUE_MAX) {
       return Promise.reject(busy(`${QUEUE_MAX} documents are waiting already`))
     }
     return new Promise((resolve, reject) => {
       const size = job.bytes.byteLength
-      this.#queue.push({ job, size, versions: [], resolve, reject })
+      this.#queue.push({ job, size, take, resolve, reject })
       this.#next()
     })
   }
@@ -162,8 +184,8 @@ export class PackumentPool implements AsyncDisposable {
     const worker = startWorker(this.#settings.url)
     const slot: Slot = { worker, pending: null, timer: undefined }
     worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.#take(slot, data))
-    worker.addEventListener('error', event => this.#fail(slot, event.message))
-    worker.addEventListener('close', () => this.#fail(slot, 'it ended by itself'))
+    worker.addEventListener('error', event => this.#fail(slot, crashed(event.message)))
+    worker.addEventListener('close', () => this.#fail(slot, crashed('it ended by itself')))
     this.#slots.add(slot)
     return slot
   }
@@ -172,7 +194,8 @@ export class PackumentPool implements AsyncDisposable {
     const { jobTimeoutMs } = this.#settings
     clearTimeout(slot.timer)
     slot.pending = pending
-    slot.timer = setTimeout(() => this.#fail(slot, `no answer in ${jobTimeoutMs} ms`), jobTimeoutMs)
+    const late = () => this.#fail(slot, crashed(`no answer in ${jobTimeoutMs} ms`))
+    slot.timer = setTimeout(late, jobTimeoutMs)
     slot.worker.postMessage(pending.job, [pending.job.bytes])
   }
 
@@ -180,7 +203,7 @@ export class PackumentPool implements AsyncDisposable {
     const { pending } = slot
     if (pending === null) return
     if (reply.ok === 'batch') {
-      for (const version of reply.versions) pending.versions.push(version)
+      void this.#pass(slot, pending, reply.versions)
       return
     }
     slot.pending = null
@@ -189,9 +212,18 @@ export class PackumentPool implements AsyncDisposable {
     const isBug = !reply.ok && reply.error === null
     if (isBug || size >= LARGE_BYTES) this.#end(slot)
     else this.#rest(slot)
-    if (reply.ok) pending.resolve({ ...reply, versions: pending.versions })
+    if (reply.ok) pending.resolve(reply)
     else pending.reject(reply.error === null ? crashed(reply.message) : unpackError(reply.error))
     this.#next()
+  }
+
+  async #pass(slot: Slot, pending: Pending, versions: InspectedVersion[]): Promise<void> {
+    try {
+      await pending.take(versions)
+      if (slot.pending === pending) slot.worker.postMessage(GO_ON, [])
+    } catch (error) {
+      this.#fail(slot, error instanceof Error ? error : crashed(String(error)))
+    }
   }
 
   #rest(slot: Slot): void {
@@ -199,11 +231,11 @@ export class PackumentPool implements AsyncDisposable {
     slot.timer.unref()
   }
 
-  #fail(slot: Slot, why: string): void {
+  #fail(slot: Slot, error: Error): void {
     if (!this.#slots.has(slot)) return
     const { pending } = slot
     this.#end(slot)
-    pending?.reject(crashed(why))
+    pending?.reject(error)
     this.#next()
   }
 
@@ -214,6 +246,8 @@ export class PackumentPool implements AsyncDisposable {
     slot.worker.terminate()
   }
 }
+
+async function takeNothing(): Promise<void> {}
 
 function isLarge({ size }: Pending): boolean {
   return size >= LARGE_BYTES

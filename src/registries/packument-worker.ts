@@ -6,14 +6,21 @@
  * @module
  */
 import { packError, RegistryError } from './errors.ts'
-import { type Job, type Reply, runJob, type Send } from './packument-jobs.ts'
+import { GO_ON, type Job, type Reply, runJob, type Send } from './packument-jobs.ts'
 
 declare const self: Worker
 
 const send: Send = (reply, transfer) => self.postMessage(reply, transfer)
 
-self.addEventListener('message', ({ data }: MessageEvent<Job>) => {
-  runJob(data, send).catch((error: unknown) => send(failure(error), []))
+let goOn = () => {}
+const taken = () =>
+  new Promise<void>(resolve => {
+    goOn = resolve
+  })
+
+self.addEventListener('message', ({ data }: MessageEvent<Job | typeof GO_ON>) => {
+  if (data === GO_ON) goOn()
+  else runJob(data, send, taken).catch((error: unknown) => send(failure(error), []))
 })
 
 function failure(error: unknown): Reply {

@@ -95,7 +95,7 @@ async function probeSample(
       package: name,
     })
   }
-  const { inspection } = await needs.pool.inspect(answer.bytes, {
+  const { inspection } = await needs.pool.inspectWhole(answer.bytes, {
     name,
     keys: judgement.keys.map(({ keyid, spki, expires }) => ({ keyid, spki, expires })),
     registrySigns: judgement.signs,

@@ -173,9 +173,16 @@ export class Proxy {
 
   #refreshed(source: Source, name: string): Promise<Current> {
     return this.#refreshing.run(name, async () => {
-      const { head, comparison } = await this.#needs.refresher.refresh(source, name)
+      const { head, changed, comparison } = await this.#needs.refresher.refresh(source, name)
       if (comparison !== undefined) await this.#compared(source, head, comparison)
-      return existing(await this.#hold(source, head))
+      const before = this.#held.get(name)
+      const isSame = !changed && comparison === undefined && before?.source === source
+      if (!isSame || before.head.sha256 !== head.sha256) {
+        return existing(await this.#hold(source, head))
+      }
+      before.head = head
+      before.quietUntilMs = 0
+      return existing(before)
     })
   }
 

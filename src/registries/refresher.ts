@@ -8,6 +8,7 @@
  * rendered here.
  * @module
  */
+import { LRUCache } from 'lru-cache'
 import type { CacheFiles } from '../db/cache-files.ts'
 import type { DocumentHead, Documents } from '../db/documents.ts'
 import type { Packages } from '../db/packages.ts'
@@ -17,7 +18,7 @@ import type { Failover } from './failover.ts'
 import { absentUntil, FAILED_CHECK_MS, freshUntil } from './freshness.ts'
 import type { InspectInput } from './inspect.ts'
 import { knownVersions } from './known-versions.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger, Recorded } from './ledger.ts'
 import type { Judgement } from './trust.ts'
 import { allSummaries, isRefusedBySignature } from './plan.ts'
 import { timestamp } from './timestamp.ts'
@@ -28,6 +29,10 @@ import type { FetchedPackument } from './upstream.ts'
 
 /** Bytes of cached documents on disk: all of a large company's packages, on a small VPS. */
 const CACHE_BYTES_MAX = 4 * 1024 * 1024 * 1024
+/** Documents compared by hash before they are inspected; 32 MB take 20 ms. */
+const COMPARED_BYTES_MAX = 32 * 1024 * 1024
+/** Packages whose rule is remembered; a forgotten one is inspected once more. */
+const JUDGEMENTS_MAX = 20_000
 /** Refreshes between two looks at the size of the cache. */
 const TRIM_EVERY = 64
 
@@ -47,7 +52,11 @@ export type RefresherNeeds = {
  * What is known after a refresh. @property comparison under way: whether a version is refused by it
  * that this refresh found to be fine
  */
-export type Refreshed = { head: DocumentHead; comparison: Promise<boolean> | undefined }
+export type Refreshed = {
+  head: DocumentHead
+  changed: boolean
+  comparison: Promise<boolean> | undefined
+}
 
 type FreshPackument = Extract<FetchedPackument, { status: 'fresh' }>
 
@@ -55,38 +64,60 @@ type FreshPackument = Extract<FetchedPackument, { status: 'fresh' }>
 export class Refresher {
   readonly #needs: RefresherNeeds
   #sinceTrim = 0
+  /** The keys and the rule that each package was last inspected by in this process. */
+  readonly #judgedBy = new LRUCache<string, string>({ max: JUDGEMENTS_MAX })
 
   constructor(needs: RefresherNeeds) {
     this.#needs = needs
   }
 
-  /** Asks the registry now and returns what is known then (status 200 or 404). @throws RegistryError */
+  /**
+   * Asks the registry now and returns what is known then (status 200, 404 or 410), and whether
+   * anything about it may have changed. @throws RegistryError
+   */
   async refresh(source: Source, name: string): Promise<Refreshed> {
     const { documents, now } = this.#needs
     const before = documents.head(source.cacheName, name)
     // From before the keys were looked at: whoever changes them meanwhile makes this check an old one.
     const checkedAtMs = now().getTime()
     const asked = await this.#ask(source, name, before)
-    if (asked === 'stood-in') return { head: this.#headOf(source, name), comparison: undefined }
-    const [, answer] = asked
+    if (asked === 'stood-in') {
+      return { head: this.#headOf(source, name), changed: true, comparison: undefined }
+    }
+    const [judgement, answer] = asked
     const askedMs = now().getTime()
     if (answer.status === 'absent') {
-      return { head: this.#keepAbsent(source, name, answer.httpStatus), comparison: undefined }
+      const head = this.#keepAbsent(source, name, answer.httpStatus)
+      return { head, changed: true, comparison: undefined }
     }
     const { maxAgeSeconds, etag, lastModified } = answer
     const hasValidator = etag !== null || lastModified !== null
     const length = answer.status === 'fresh' ? answer.bytes.byteLength : 0
     const freshUntilMs = freshUntil(askedMs, { maxAgeSeconds, hasValidator, length })
-    let added = false
-    if (answer.status === 'unchanged') {
+    let recorded = { changed: false, added: false }
+    if (answer.status === 'unchanged' || this.#isSame(before, answer.bytes, judgement)) {
       const renewed = { checkedAtMs, freshUntilMs, etag, lastModified }
       documents.renew(source.cacheName, name, renewed)
     } else {
       const input = await this.#inputFor(source, name)
-      added = await this.#keep(source, answer, input, before, { checkedAtMs, freshUntilMs })
+      recorded = await this.#keep(source, answer, input, before, { checkedAtMs, freshUntilMs })
+      const { keys, registrySigns: signs } = input
+      this.#judgedBy.set(`${source.cacheName} ${name}`, JSON.stringify({ keys, signs }))
     }
-    const comparison = this.#needs.agreement.begin(source, name, added)
-    return { head: this.#headOf(source, name), comparison }
+    const comparison = this.#needs.agreement.begin(source, name, recorded.added)
+    return { head: this.#headOf(source, name), changed: recorded.changed, comparison }
+  }
+
+  /**
+   * Is this what was inspected already, by the same keys and the same rule? A registry that knows
+   * no 304 sends everything again; to look at every version again would keep a core busy.
+   */
+  #isSame(before: DocumentHead | null, bytes: ArrayBuffer, judgement: Judgement): boolean {
+    if (before?.status !== 200 || bytes.byteLength !== before.length) return false
+    const rule = this.#judgedBy.get(`${before.upstream} ${before.name}`)
+    if (rule !== JSON.stringify(judgement) || bytes.byteLength > COMPARED_BYTES_MAX) return false
+    const digest = new Bun.CryptoHasher('sha256').update(bytes).digest('hex')
+    return digest === before.sha256
   }
 
   /** The registry's word, or that a mirror of it has just stood in for it. */
@@ -153,16 +184,18 @@ export class Refresher {
     input: InspectInput,
     before: DocumentHead | null,
     times: { checkedAtMs: number; freshUntilMs: number },
-  ): Promise<boolean> {
+  ): Promise<Recorded> {
     const { documents, pool, ledger } = this.#needs
     const { name } = input
-    const { bytes, inspection } = await pool.inspect(answer.bytes, input)
-    const { changed, added } = await ledger.record(source, inspection)
+    const { result, changed, added } = await ledger.record(source, name, take =>
+      pool.inspect(answer.bytes, input, take),
+    )
+    const { bytes, inspection } = result
     const { etag, lastModified } = answer
     if (!changed && before?.status === 200 && before.sha256 === inspection.sha256) {
       // The same document again, from a registry that knows no 304: what was rendered stays.
       documents.renew(source.cacheName, name, { ...times, etag, lastModified })
-      return added
+      return { changed, added }
     }
     const length = bytes.byteLength
     const { sha256, modified } = inspection
@@ -171,7 +204,7 @@ export class Refresher {
     documents.put({ ...head, packed, etag, lastModified, ...times })
     documents.removeRendered(source.cacheName, name)
     await this.#trim()
-    return added
+    return { changed: true, added }
   }
 
   #keepAbsent(source: Source, name: string, status: number): DocumentHead {

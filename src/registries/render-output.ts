@@ -7,6 +7,7 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import { createGzip, type Gzip } from 'node:zlib'
+import { garbageCollector } from './garbage.ts'
 import type { Rendered } from './render.ts'
 
 /** What is hashed and compressed at a time: large enough that the calls do not count. */
@@ -30,6 +31,7 @@ class Output {
   readonly #gzip: Gzip = createGzip({ level: GZIP_LEVEL, chunkSize: STAGE_BYTES })
   readonly #packed: Buffer[] = []
   readonly #stage = Buffer.allocUnsafeSlow(STAGE_BYTES)
+  readonly #collect = garbageCollector()
   #staged = 0
   #length = 0
 
@@ -62,6 +64,7 @@ class Output {
     const chunk = this.#stage.subarray(0, this.#staged)
     this.#staged = 0
     this.#length += chunk.length
+    this.#collect(this.#length)
     this.#hash.update(chunk)
     await new Promise<void>((resolve, reject) => {
       this.#gzip.write(chunk, error => (error ? reject(error) : resolve()))

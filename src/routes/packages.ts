@@ -25,6 +25,7 @@ import {
   wantedForm,
   wantsFresh,
 } from './request.ts'
+import { Turns } from './turns.ts'
 
 /**
  * No client may hold an answer without asking again (a refusal must take effect at once), and every
@@ -125,8 +126,18 @@ function sendPackument(
   }
   const encoding = wantedEncoding(request.headers.get('accept-encoding'))
   const ready = bodies.peek(answer.body.id, encoding)
-  if (ready !== undefined) return bodyResponse(ready, answer)
-  return bodies.get(answer.body, encoding).then(body => bodyResponse(body, answer))
+  if (ready !== undefined) return begin(ready, answer)
+  return bodies.get(answer.body, encoding).then(body => begin(body, answer))
+}
+
+/** One for all connections: they share the loop and the kernel's patience. */
+const turns = new Turns()
+
+function begin(body: Sendable, answer: PackumentAnswer): Response | Promise<Response> {
+  const turn = turns.enter(body.data.size)
+  return turn === undefined
+    ? bodyResponse(body, answer)
+    : turn.then(() => bodyResponse(body, answer))
 }
 
 /** Headers of an answer by encoding, made once: building them anew is a third of a hot request. */

@@ -10,11 +10,9 @@ import { Elysia } from 'elysia'
 import { RegistryError } from '../registries/errors.ts'
 import { parseIdentity } from '../registries/identity.ts'
 import type { Passing } from '../registries/passing.ts'
+import { PASS_BODY_BYTES_MAX } from '../registries/upstream.ts'
 import { errorResponse, type Report } from './errors.ts'
 import { queryOf, rawPath } from './request.ts'
-
-/** An audit names every package and version of a tree: 100,000 of them are below this. */
-const AUDIT_BODY_BYTES_MAX = 8 * 1024 * 1024
 
 const ATTESTATIONS = '/-/npm/v1/attestations/'
 const SEARCH = '/-/v1/search'
@@ -64,12 +62,14 @@ async function attestations(request: Request, needs: PassedRoutesNeeds): Promise
 
 async function audit(request: Request, path: string, needs: PassedRoutesNeeds): Promise<Response> {
   const declared = Number(request.headers.get('content-length') ?? 0)
-  const body = declared > AUDIT_BODY_BYTES_MAX ? null : await request.arrayBuffer()
-  if (body === null || body.byteLength > AUDIT_BODY_BYTES_MAX) {
-    throw new RegistryError(
-      'bad-request',
-      `an audit of more than ${AUDIT_BODY_BYTES_MAX} bytes is not passed on`,
-    )
+  const body = declared > PASS_BODY_BYTES_MAX ? null : await request.arrayBuffer()
+  if (body === null || body.byteLength > PASS_BODY_BYTES_MAX) {
+    const sentence = `an audit of more than ${PASS_BODY_BYTES_MAX} bytes is not passed on`
+    const refused = errorResponse(new RegistryError('bad-request', sentence), request, needs.report)
+    // What is still to come of the body is not read, so the connection is of no more use: kept open
+    // it would hold up a stop of the server.
+    refused.headers.set('connection', 'close')
+    return refused
   }
   return await needs.passing.audit(path, body, {
     'content-type': request.headers.get('content-type') ?? 'application/json',

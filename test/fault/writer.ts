@@ -37,8 +37,8 @@ function append(leaves: number): void {
 /** Mostly single leaves; now and then enough to close one tile or two. */
 function batchSize(): number {
   const dice = Math.random()
-  if (dice < 0.8) return 1 + Math.floor(Math.random() * 4)
-  return dice < 0.95 ? 64 : 300
+  if (dice < 0.97) return 1 + Math.floor(Math.random() * 4)
+  return dice < 0.99 ? 64 : 300
 }
 
 /** Synchronous: what was said is in the pipe when the next instruction runs. */

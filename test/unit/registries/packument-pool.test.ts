@@ -10,7 +10,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { gunzipSync } from 'node:zlib'
-import { inspectPackument } from '../../../src/registries/inspect.ts'
+import {
+  type InspectedVersion,
+  type InspectInput,
+  inspectPackument,
+} from '../../../src/registries/inspect.ts'
 import { PackumentPool } from '../../../src/registries/packument-pool.ts'
 import type { Variant } from '../../../src/registries/render.ts'
 import { renderManifest, renderPackument } from '../../../src/registries/render-packument.ts'
@@ -37,6 +41,13 @@ function failureOf(job: Promise<unknown>): Promise<unknown> {
   )
 }
 
+/** An inspection with all its versions. */
+async function inspect(pool: PackumentPool, raw: ArrayBuffer, about: InspectInput) {
+  const versions: InspectedVersion[] = []
+  const done = await pool.inspect(raw, about, async batch => void versions.push(...batch))
+  return { bytes: done.bytes, inspection: { ...done.inspection, versions } }
+}
+
 /** A Worker module of a test's own. */
 function workerUrl(name: string, source: string): string {
   const path = join(folder, name)
@@ -49,7 +60,7 @@ describe('PackumentPool', () => {
     await using pool = new PackumentPool()
     const raw = bytes()
     const { length } = encode(packument)
-    const inspected = await pool.inspect(raw, input)
+    const inspected = await inspect(pool, raw, input)
     expect(raw.byteLength).toBe(0)
     expect(inspected.bytes.byteLength).toBe(length)
     expect(inspected.inspection).toEqual(inspectPackument(encode(packument), input))
@@ -80,26 +91,26 @@ describe('PackumentPool', () => {
 
   test('brings errors back with their code, sentence and package, and goes on', async () => {
     await using pool = new PackumentPool({ workersMax: 1 })
-    expect(await failureOf(pool.inspect(bytes('<html>'), input))).toMatchObject({
+    expect(await failureOf(inspect(pool, bytes('<html>'), input))).toMatchObject({
       name: 'RegistryError',
       code: 'upstream-bad-answer',
       message: 'the answer is not JSON: it has "<" at byte 0, where an object belongs',
     })
-    expect(await failureOf(pool.inspect(bytes('{"name":"x"}'), input))).toMatchObject({
+    expect(await failureOf(inspect(pool, bytes('{"name":"x"}'), input))).toMatchObject({
       code: 'upstream-bad-answer',
       package: 'pkg',
     })
     expect(await failureOf(pool.render(bytes(), makePlan([]), variant))).toMatchObject({
       code: 'internal',
     })
-    expect((await pool.inspect(bytes(), input)).inspection.versions).toHaveLength(versions.length)
+    expect((await inspect(pool, bytes(), input)).inspection.versions).toHaveLength(versions.length)
   })
 
   test('does many jobs with few Workers, each with its own answer', async () => {
     await using pool = new PackumentPool()
     const names = Array.from({ length: 40 }, (_, i) => `pkg-${i}`)
     const answers = await Promise.all(
-      names.map(name => pool.inspect(bytes(makePackument(name, ['1.0.0'], [])), makeInput(name))),
+      names.map(name => inspect(pool, bytes(makePackument(name, ['1.0.0'], [])), makeInput(name))),
     )
     expect(answers.map(({ inspection }) => inspection.name)).toEqual(names)
   })
@@ -109,8 +120,35 @@ describe('PackumentPool', () => {
     const key = makeKey()
     const { sign: _, ...trusted } = key
     const signed = makeInput('pkg', { keys: [trusted], registrySigns: true })
-    const { inspection } = await pool.inspect(bytes(makePackument('pkg', ['1.0.0'], [key])), signed)
+    const { inspection } = await inspect(
+      pool,
+      bytes(makePackument('pkg', ['1.0.0'], [key])),
+      signed,
+    )
     expect(inspection.versions.map(({ verdict }) => verdict)).toEqual(['valid'])
+  })
+
+  test('hands versions over in batches, and makes the next when one was taken in', async () => {
+    await using pool = new PackumentPool({ workersMax: 1 })
+    let busy = 0
+    const sizes: number[] = []
+    await pool.inspect(bytes(), input, async batch => {
+      expect(++busy).toBe(1)
+      sizes.push(batch.length)
+      await Bun.sleep(20)
+      busy -= 1
+    })
+    expect(sizes.length).toBeGreaterThan(2)
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(1_000)
+    expect(sizes.reduce((sum, size) => sum + size)).toBe(versions.length)
+  })
+
+  test('ends the job with the error of whoever takes the versions, and works on', async () => {
+    await using pool = new PackumentPool({ workersMax: 1 })
+    const full = new RangeError('the disk is full')
+    const failing = pool.inspect(bytes(), input, () => Promise.reject(full))
+    expect(await failureOf(failing)).toBe(full)
+    expect((await inspect(pool, bytes(), input)).inspection.name).toBe('pkg')
   })
 
   test('fails the job of a Worker that crashes, and starts another one', async () => {
@@ -123,7 +161,7 @@ describe('PackumentPool', () => {
     for (let round = 0; round < 2; round++) {
       expect(await failureOf(pool.pack(bytes()))).toMatchObject({ code: 'internal' })
       expect(await failureOf(pool.unpack(Buffer.of(1)))).toMatchObject({ code: 'internal' })
-      expect(String(await failureOf(pool.inspect(bytes(), input)))).toContain('a bug')
+      expect(String(await failureOf(inspect(pool, bytes(), input)))).toContain('a bug')
     }
   })
 
