@@ -42,10 +42,8 @@ function failureOf(job: Promise<unknown>): Promise<unknown> {
 }
 
 /** An inspection with all its versions. */
-async function inspect(pool: PackumentPool, raw: ArrayBuffer, about: InspectInput) {
-  const versions: InspectedVersion[] = []
-  const done = await pool.inspect(raw, about, async batch => void versions.push(...batch))
-  return { bytes: done.bytes, inspection: { ...done.inspection, versions } }
+function inspect(pool: PackumentPool, raw: ArrayBuffer, about: InspectInput) {
+  return pool.inspectWhole(raw, about)
 }
 
 /** A Worker module of a test's own. */
