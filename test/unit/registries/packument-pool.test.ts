@@ -43,9 +43,9 @@ function failureOf(job: Promise<unknown>): Promise<unknown> {
 
 /** An inspection with all its versions. */
 async function inspect(pool: PackumentPool, raw: ArrayBuffer, about: InspectInput) {
-  const versions: InspectedVersion[] = []
-  const done = await pool.inspect(raw, about, async batch => void versions.push(...batch))
-  return { bytes: done.bytes, inspection: { ...done.inspection, versions } }
+  const found: InspectedVersion[] = []
+  const done = await pool.inspect(raw, about, async batch => void found.push(...batch))
+  return { bytes: done.bytes, inspection: { ...done.inspection, versions: found } }
 }
 
 /** A Worker module of a test's own. */
