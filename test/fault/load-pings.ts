@@ -4,6 +4,7 @@
  * its worst in the same minutes, since a machine that tests run on has other things to do.
  * @module
  */
+import { CONTROL } from './load-control.ts'
 import { Helper } from './load-server.ts'
 import type { Latencies, PingReport } from './load-pinger.ts'
 
@@ -23,7 +24,7 @@ export class Pings implements AsyncDisposable {
   /** @param urls asked for in turn; all of them must answer 200 */
   static async start(urls: string[]): Promise<Pings> {
     await using stack = new AsyncDisposableStack()
-    const control = stack.use(await Helper.start('load-control.ts', null))
+    const control = stack.use(await Helper.start(CONTROL, null))
     const targets = { ours: urls, control: [control.said] }
     const pinger = stack.use(await Helper.start('load-pinger.ts', targets))
     return new Pings(stack.move(), pinger)

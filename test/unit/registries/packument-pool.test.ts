@@ -42,8 +42,10 @@ function failureOf(job: Promise<unknown>): Promise<unknown> {
 }
 
 /** An inspection with all its versions. */
-function inspect(pool: PackumentPool, raw: ArrayBuffer, about: InspectInput) {
-  return pool.inspectWhole(raw, about)
+async function inspect(pool: PackumentPool, raw: ArrayBuffer, about: InspectInput) {
+  const found: InspectedVersion[] = []
+  const done = await pool.inspect(raw, about, async batch => void found.push(...batch))
+  return { bytes: done.bytes, inspection: { ...done.inspection, versions: found } }
 }
 
 /** A Worker module of a test's own. */
