@@ -11,6 +11,7 @@ import type { Explanations } from '../registries/explanations.ts'
 import type { Passing } from '../registries/passing.ts'
 import type { Records } from '../registries/records.ts'
 import type { TrustedParties } from '../registries/trusted-parties.ts'
+import { accountRoutes } from './account.ts'
 import { errorResponse } from './errors.ts'
 import { healthRoutes, type ReadinessCheck } from './health.ts'
 import { identityRoutes } from './identity.ts'
@@ -52,6 +53,7 @@ export function buildApp(needs: AppNeeds) {
       errorResponse(code === 'NOT_FOUND' ? noSuchRoute(request) : error, request, report),
     )
     .use(healthRoutes(needs.checks))
+    .use(accountRoutes())
     .use(keyRoutes(needs.parties))
     .use(identityRoutes(needs.parties))
     .use(sumdbRoutes({ records: needs.records, prefix, report }))

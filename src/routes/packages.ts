@@ -33,7 +33,7 @@ import { Turns } from './turns.ts'
  */
 const CACHE_CONTROL = 'public, max-age=0'
 /** Clients that check no integrity: yarn 2 and later (it names its HTTP library), and unnamed ones. */
-const CHECKS_NOTHING = /^(?:got |yarn\/[2-9])/
+const CHECKS_NOTHING = /^(?:got\b|yarn\/[2-9])/
 const TARBALL_HEADERS = {
   'content-type': 'application/octet-stream',
   'cache-control': 'no-store',

@@ -182,6 +182,13 @@ describe('errors', () => {
   })
 })
 
+test('whoami says that nobody is logged in, whatever token is sent', async () => {
+  const response = await instance.get('-/whoami', { authorization: 'Bearer npm_x' })
+  expect(response.status).toBe(401)
+  expect(response.headers.get('www-authenticate')).toBe('Bearer')
+  expect((await errorOf(response)).code).toBe('unauthorized')
+})
+
 test('a prefix of the public URL moves every route', async () => {
   await using prefixed = await Instance.start(upstream.url, '/mirrors/npm')
   const response = await prefixed.get('alpha')
