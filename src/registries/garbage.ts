@@ -8,10 +8,10 @@
 const COLLECT_EVERY_BYTES = 4 * 1024 * 1024
 
 /** A function to be told how far the work has come, in bytes; it collects now and then. */
-export function garbageCollector(): (done: number) => void {
+export function garbageCollector(everyBytes: number = COLLECT_EVERY_BYTES): (done: number) => void {
   let collected = 0
   return done => {
-    if (done - collected <= COLLECT_EVERY_BYTES) return
+    if (done - collected <= everyBytes) return
     Bun.gc(true)
     collected = done
   }

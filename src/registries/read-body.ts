@@ -9,6 +9,7 @@
  * @module
  */
 import { RegistryError } from './errors.ts'
+import { garbageCollector } from './garbage.ts'
 import { networkError, UnreachableError } from './unreachable.ts'
 
 export type Pace = {
@@ -105,6 +106,11 @@ export class BodyReader {
  * a larger one is copied once into room for all that is allowed.
  */
 const ROOM_BYTES = 32 * 1024 * 1024
+/**
+ * Pieces that were copied are garbage that the runtime does not count as such: left alone, they are
+ * as much memory again as the body. Only giants are large enough for it to matter.
+ */
+const COLLECT_EVERY_BYTES = 16 * 1024 * 1024
 
 function reserve(bytesMax: number): ArrayBuffer {
   try {
@@ -123,6 +129,7 @@ function reserve(bytesMax: number): ArrayBuffer {
  */
 export async function readAll(reader: BodyReader, bytesMax: number): Promise<ArrayBuffer> {
   let buffer = reserve(Math.min(bytesMax, ROOM_BYTES))
+  const collect = garbageCollector(COLLECT_EVERY_BYTES)
   for (;;) {
     const piece = await reader.read()
     if (piece === undefined) return buffer
@@ -136,5 +143,6 @@ export async function readAll(reader: BodyReader, bytesMax: number): Promise<Arr
     }
     buffer.resize(end)
     new Uint8Array(buffer, at).set(piece)
+    collect(end)
   }
 }
