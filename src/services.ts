@@ -27,6 +27,7 @@ import { defaultRegistryUrl } from './registries/default-registry.ts'
 import { Explanations } from './registries/explanations.ts'
 import { Failover } from './registries/failover.ts'
 import { Fetcher } from './registries/fetcher.ts'
+import { GoRecords } from './registries/go-records.ts'
 import { Ledger } from './registries/ledger.ts'
 import { PROBE_LIMITS } from './registries/mirror.ts'
 import { timestamp } from './registries/timestamp.ts'
@@ -174,7 +175,7 @@ function buildSurface(
   const { sources } = factory
   const base = config.publicUrl
   const { log, store, packages, incidents, files } = storage
-  const { vkey } = storage.logKey
+  const { vkey, signer } = storage.logKey
   const canonicalOrigin = new URL(defaultRegistryUrl()).origin
   const settings = { base, canonicalOrigin, cosigner: new Cosigner(storage) }
   const warn = (text: string) => logger.warn(text)
@@ -186,6 +187,7 @@ function buildSurface(
   const proxy = new Proxy({ ...storage, sources, refresher, renderings, settings, warn, now })
   const cache = new TarballCache({ files: storage.tarballs, warn })
   const tiles = new TileStore(store, () => log.published)
+  const records = new Records({ log, store, tiles, vkey, sources, packages, proxy, base })
   const report = { logger, fatal: exitOnFatal(logger) }
   const app = buildApp({
     proxy,
@@ -194,7 +196,8 @@ function buildSurface(
     home: homeRoute({ version, publicUrl: base, vkey }),
     prefix: new URL(base).pathname.replace(/\/$/, ''),
     report,
-    records: new Records({ log, store, tiles, vkey, sources, packages, proxy, base }),
+    records,
+    goRecords: new GoRecords({ records, log, signer }),
     explanations: new Explanations(incidents, sources),
     passing: new Passing(sources),
     parties: new TrustedParties({

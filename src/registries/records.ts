@@ -65,13 +65,13 @@ export class Records {
 
   /** Go's lookup: index, record, signed checkpoint. @throws RegistryError not-found, refused, … */
   async lookup(name: string, version: string, namespace?: string): Promise<string> {
-    const { index, leaf } = await this.#find(name, version, namespace)
+    const { index, leaf } = await this.find(name, version, namespace)
     return formatLookup(index, leaf, this.#needs.log.checkpoint)
   }
 
   /** A c2sp.org/tlog-proof of the record. @throws RegistryError not-found, refused, … */
   async proof(name: string, version: string, namespace?: string): Promise<string> {
-    const { index } = await this.#find(name, version, namespace)
+    const { index } = await this.find(name, version, namespace)
     const { size, root, note } = this.#needs.log.published
     const plan = planTiles(size, recordProofSubtrees(size, index))
     // Tiles are checked up to the root on the way: a damaged disk must not make a false proof.
@@ -79,7 +79,8 @@ export class Records {
     return formatProof({ index, hashes: proveRecord(size, index, read), checkpoint: note })
   }
 
-  async #find(name: string, version: string, namespace: string | undefined): Promise<Found> {
+  /** Index and record, logged now if need be. @throws RegistryError not-found, refused, … */
+  async find(name: string, version: string, namespace: string | undefined): Promise<Found> {
     if (namespace !== undefined) {
       const logged = this.#logged(namespace, name, version)
       if (logged !== undefined) return logged

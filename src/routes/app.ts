@@ -8,6 +8,7 @@
 import { Elysia } from 'elysia'
 import { RegistryError } from '../registries/errors.ts'
 import type { Explanations } from '../registries/explanations.ts'
+import type { GoRecords } from '../registries/go-records.ts'
 import type { Passing } from '../registries/passing.ts'
 import type { Records } from '../registries/records.ts'
 import type { TrustedParties } from '../registries/trusted-parties.ts'
@@ -18,6 +19,7 @@ import { identityRoutes } from './identity.ts'
 import { keyRoutes } from './keys.ts'
 import { type PackageRoutesNeeds, packageRoutes } from './packages.ts'
 import { passedRoutes } from './passed.ts'
+import { sumdbGoRoutes } from './sumdb-go.ts'
 import { sumdbRoutes } from './sumdb.ts'
 import { whyRoutes } from './why.ts'
 
@@ -29,6 +31,7 @@ const IDLE_TIMEOUT_SECONDS = 60
 /** What the surfaces need. */
 export type AppNeeds = PackageRoutesNeeds & {
   records: Records
+  goRecords: GoRecords
   explanations: Explanations
   passing: Passing
   parties: TrustedParties
@@ -56,6 +59,7 @@ export function buildApp(needs: AppNeeds) {
     .use(accountRoutes())
     .use(keyRoutes(needs.parties))
     .use(identityRoutes(needs.parties))
+    .use(sumdbGoRoutes({ goRecords: needs.goRecords, prefix, report }))
     .use(sumdbRoutes({ records: needs.records, prefix, report }))
     .use(whyRoutes({ explanations: needs.explanations, prefix, report }))
     .use(passedRoutes({ passing: needs.passing, prefix, report }))
