@@ -14,8 +14,8 @@ const FRESH_MS_MAX = 300 * 1000
  */
 const CHEAP_FRESH_MS = 1000
 const COSTLY_FRESH_MS = 30 * 1000
-/** A document that is fetched and inspected again in about 5 ms. */
-const CHEAP_DOCUMENT_BYTES_MAX = 128 * 1024
+/** A document that costs hardly more than a 304. Three of four in a real application are larger. */
+const CHEAP_DOCUMENT_BYTES_MAX = 16 * 1024
 /** Absence is authoritative but ends with a publish: a minute, so that a new package appears soon. */
 const ABSENT_FRESH_MS = 60 * 1000
 /** How long a client waits for a check before it gets the last verified answer while the check goes on. */

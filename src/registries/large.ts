@@ -23,7 +23,8 @@ export async function stowDocument(
 ): Promise<Uint8Array> {
   if (bytes.byteLength > PACKED_BYTES_MAX) {
     await stores.files.put(rawFile(sha256), new Uint8Array(bytes))
-    bytes.transfer(0) // A hundred megabytes are not left to the collector's leisure.
+    bytes.transfer(0) // A hundred megabytes are not left to the collector's leisure,
+    Bun.gc(true) // nor is what recording 20,000 versions left behind: rendering comes next.
     return new Uint8Array(0)
   }
   const { packed } = await stores.pool.pack(bytes)

@@ -8,7 +8,7 @@ import { Turns } from '../../../src/routes/turns.ts'
 
 const MEBIBYTE = 1024 * 1024
 /** What may begin in one turn, and the answer that begins although the rest is not enough for it. */
-const PER_TURN_MAX = 8 * MEBIBYTE
+const PER_TURN_MAX = (24 + 4) * MEBIBYTE
 
 test('small answers never wait, also behind large ones', async () => {
   const turns = new Turns()
