@@ -5,7 +5,7 @@
  * @module
  */
 import { join } from 'node:path'
-import { temporaryFolder } from './processes.ts'
+import { adopt, temporaryFolder } from './processes.ts'
 import { ResponseReader } from './response-reader.ts'
 import { quantile } from './statistics.ts'
 
@@ -54,7 +54,7 @@ async function runWrk(program: string, load: Load): Promise<LoadResult> {
   ])
   const size = ['-t1', `-c${load.connections}`, `-d${Math.ceil(load.ms / 1000)}s`]
   const command = [program, ...size, `--timeout=${REQUEST_SECONDS_MAX}s`, '-s', script]
-  const child = Bun.spawn([...command, ...headers, load.url], { stderr: 'ignore' })
+  const child = adopt(Bun.spawn([...command, ...headers, load.url], { stderr: 'ignore' }))
   const text = await new Response(child.stdout).text()
   await child.exited
   const found = /^RESULT (\d+) (\d+) (\d+) (\d+) (\d+)$/m.exec(text)

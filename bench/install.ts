@@ -10,7 +10,7 @@
 import { cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { isUnderLoad, type Memory, memoryOf, waitForQuiet, watchProcessor } from './machine.ts'
-import { environment, launchOurs, memoryFolder, temporaryFolder } from './processes.ts'
+import { adopt, environment, launchOurs, memoryFolder, temporaryFolder } from './processes.ts'
 import { median, medianRatio } from './statistics.ts'
 
 const APP = join(import.meta.dir, 'app/package.json')
@@ -110,12 +110,14 @@ async function install(
   await Bun.write(join(project, '.npmrc'), `registry=${registry}\n`)
   settleDisk()
   const started = performance.now()
-  const child = Bun.spawn([...CLIENTS[client]], {
-    cwd: project,
-    env: environment(home),
-    stdio: ['ignore', 'ignore', 'pipe'],
-    timeout: INSTALL_MS_MAX,
-  })
+  const child = adopt(
+    Bun.spawn([...CLIENTS[client]], {
+      cwd: project,
+      env: environment(home),
+      stdio: ['ignore', 'ignore', 'pipe'],
+      timeout: INSTALL_MS_MAX,
+    }),
+  )
   const complaints = await new Response(child.stderr).text()
   const exitCode = await child.exited
   const ms = performance.now() - started

@@ -14,7 +14,7 @@ import { goalsOf } from './goals.ts'
 import { measureHot } from './hot.ts'
 import { measureInstalls } from './install.ts'
 import { machineLine } from './machine.ts'
-import { temporaryFolder } from './processes.ts'
+import { cleanUpWhenStopped, temporaryFolder } from './processes.ts'
 import { formatReport, type Report, writeReadme } from './report.ts'
 import { measureStart } from './start.ts'
 import { configuredRegistry, freshnessNote, startUpstream } from './upstream.ts'
@@ -133,6 +133,7 @@ async function main(): Promise<void> {
     process.exitCode = 2
     return
   }
+  cleanUpWhenStopped()
   const report = await measure(options)
   const text = formatReport(report)
   const answer = options.json

@@ -42,10 +42,42 @@ export function memoryFolder(): string | null {
   return type === TMPFS && bavail * bsize >= MEMORY_BYTES_MIN ? MEMORY_FOLDER : null
 }
 
+/** What is there to be ended and removed when the bench itself is stopped. */
+const children = new Set<Bun.Subprocess>()
+const folders = new Set<string>()
+
+/** Counts a child among those that do not outlive the bench. */
+export function adopt<Child extends Bun.Subprocess>(child: Child): Child {
+  children.add(child)
+  void child.exited.then(() => children.delete(child))
+  return child
+}
+
+/** Exit codes of a process ended by a signal: 128 and its number. */
+const STOPPED = { SIGINT: 130, SIGTERM: 143 } as const
+
+/** A bench that is stopped halfway leaves no server and no folder behind. */
+export function cleanUpWhenStopped(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      for (const child of children) child.kill('SIGKILL')
+      for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+      process.exit(STOPPED[signal])
+    })
+  }
+}
+
 /** A folder that goes when its scope ends. */
 export function temporaryFolder(label: string, parent = tmpdir()): Disposable & { path: string } {
   const path = mkdtempSync(join(parent, `npmx-registry-bench-${label}-`))
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
+  folders.add(path)
+  return {
+    path,
+    [Symbol.dispose]() {
+      rmSync(path, { recursive: true, force: true })
+      folders.delete(path)
+    },
+  }
 }
 
 /** A port that was free a moment ago. */
@@ -61,11 +93,13 @@ export type Launch = { command: string[]; home: string; url: string; readyPath: 
 
 export async function launch({ command, home, url, readyPath }: Launch): Promise<Server> {
   const started = performance.now()
-  const child = Bun.spawn(command, {
-    cwd: home,
-    env: environment(home),
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const child = adopt(
+    Bun.spawn(command, {
+      cwd: home,
+      env: environment(home),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    }),
+  )
   const complaints = new Response(child.stderr).text()
   while (!(await answers(url + readyPath))) {
     if (child.exitCode !== null || performance.now() - started > READY_MS_MAX) {
