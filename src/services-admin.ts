@@ -22,6 +22,7 @@ export const controlPath = (dataDir: string): string => join(dataDir, 'control.s
 export type AdminParts = Omit<UpstreamAdminNeeds, 'audit' | 'changed'> & {
   documents: Documents
   forgetHeld: () => void
+  warn: (message: string) => void
 }
 
 /** The operations on upstreams. @param actor who is written into the audit trail */
@@ -30,7 +31,9 @@ export function makeUpstreamAdmin(parts: AdminParts, actor: string): UpstreamAdm
     parts.forgetHeld()
     for (const upstream of forgotten) {
       // Nobody asks for these any more: what the end of the process leaves goes with the oldest.
-      forgetDocuments(parts.documents, upstream).catch(() => undefined)
+      forgetDocuments(parts.documents, upstream).catch((error: unknown) =>
+        parts.warn(`old documents of ${upstream} stay in the cache: ${String(error)}`),
+      )
     }
   }
   return new UpstreamAdmin({ ...parts, audit: new Audit(parts.db), changed }, actor)

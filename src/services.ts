@@ -79,7 +79,7 @@ export async function buildServices(config: Config): Promise<Services> {
   const warn = (text: string) => logger.warn(text)
   const network = openNetwork(storage, stack, warn)
   const { app, proxy, report } = buildSurface(config, storage, network, logger)
-  const parts = { ...storage, ...network, now, forgetHeld: () => proxy.forget() }
+  const parts = { ...storage, ...network, now, warn, forgetHeld: () => proxy.forget() }
   const upstreams = makeUpstreamAdmin(parts, socketActor())
   stack.defer(async () => {
     if (app.server !== null) await app.stop()
@@ -115,7 +115,7 @@ export async function openUpstreamAdmin(
   await using stack = new AsyncDisposableStack()
   const storage = openStorage(config, stack)
   const network = openNetwork(storage, stack, warn)
-  const parts = { ...storage, ...network, now, forgetHeld: () => undefined }
+  const parts = { ...storage, ...network, now, warn, forgetHeld: () => undefined }
   const upstreams = makeUpstreamAdmin(parts, 'cli')
   const kept = stack.move()
   return { upstreams, [Symbol.asyncDispose]: () => kept.disposeAsync() }

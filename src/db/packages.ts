@@ -112,7 +112,6 @@ export class Packages {
   readonly #upsert: Statement<unknown, (string | number | null)[]>
   readonly #mark: Statement<unknown, [string, string, string]>
   readonly #firstSeen: Statement<{ first_seen: string }, [string, string]>
-  readonly #summaries: Statement<SummaryColumns, [string, string]>
   readonly #page: Statement<SummaryColumns, [string, string, string, number]>
   readonly #logged: Statement<LoggedColumns, [string, string]>
   readonly #one: Statement<SummaryColumns & { projection: string }, [string, string, string]>
@@ -132,7 +131,6 @@ export class Packages {
     this.#firstSeen = database.prepare(
       'SELECT first_seen FROM package WHERE namespace = ? AND name = ?',
     )
-    this.#summaries = database.prepare(`SELECT ${SUMMARY} ${ofPackage}`)
     this.#page = database.prepare(
       `SELECT ${SUMMARY} ${ofPackage} AND version > ? ORDER BY version LIMIT ?`,
     )
@@ -185,11 +183,6 @@ export class Packages {
   /** The next versions after `after`, in the order of their text, without projections. */
   summaryPage(namespace: string, name: string, after: string, limit: number): VersionSummary[] {
     return this.#page.all(namespace, name, after, limit).map(toSummary)
-  }
-
-  /** All versions of a package, without projections. */
-  summaries(namespace: string, name: string): VersionSummary[] {
-    return this.#summaries.all(namespace, name).map(toSummary)
   }
 
   /** The versions of a package that are in the log, also those refused since. */

@@ -56,7 +56,7 @@ export type Result =
   | { kind: 'unpack' }
 
 /**
- * What a Worker sends: any number of batches, each answered with `GO_ON` once it was taken in, then
+ * What a Worker sends: batches, as many as it takes, each answered with `GO_ON` once it was taken in, then
  * the end of the job. `bytes` are the raw document, the sender's again.
  */
 export type Reply =

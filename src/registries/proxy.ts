@@ -145,19 +145,29 @@ export class Proxy {
     if (held.quietUntilMs > nowMs) return { held: existing(held), stale: true }
     const refresh = this.#refreshed(source, name)
     if (!forced && !isOld && held.head.status === 200 && nowMs - freshUntilMs < JUST_EXPIRED_MS) {
-      refresh.catch(() => this.#quiet(held))
+      refresh.catch((error: unknown) => this.#missed(held, error))
       return { held, stale: false }
     }
     const isPatient =
       forced || isOld || nowMs - checkedAtMs > STALE_MS_MAX || held.head.status !== 200
     try {
-      const fresh = isPatient ? await refresh : await within(refresh, REVALIDATE_WAIT_MS)
+      const missed = (error: unknown) => this.#missed(held, error)
+      const fresh = isPatient ? await refresh : await within(refresh, REVALIDATE_WAIT_MS, missed)
       return fresh === undefined ? { held, stale: true } : { held: fresh, stale: false }
     } catch (error) {
       if (!isOutage(error) || held.head.status !== 200) throw error
       this.#quiet(held)
       return { held, stale: true }
     }
+  }
+
+  /**
+   * A check that nobody waited for has failed. Only an outage buys the old answer more time; any
+   * other failure, a 4xx of the registry say, is met in the open by the next question.
+   */
+  #missed(held: Current, error: unknown): void {
+    if (isOutage(error)) this.#quiet(held)
+    else this.#needs.warn(`${held.head.name} could not be checked: ${String(error)}`)
   }
 
   #quiet(held: Current): void {
@@ -188,13 +198,12 @@ export class Proxy {
 
   /** Waits a little for what the mirrors say; what they say later counts from then on. */
   async #compared(source: Source, head: DocumentHead, comparison: Promise<boolean>): Promise<void> {
-    if ((await within(comparison, COMPARE_WAIT_MS)) !== undefined) return
+    const ended = (error: unknown) => this.#needs.warn(`a comparison ended badly: ${String(error)}`)
+    if ((await within(comparison, COMPARE_WAIT_MS, ended)) !== undefined) return
     const later = async (): Promise<void> => {
       if (await comparison) await this.#hold(source, this.#held.get(head.name)?.head ?? head)
     }
-    later().catch((error: unknown) =>
-      this.#needs.warn(`a comparison ended badly: ${String(error)}`),
-    )
+    later().catch(ended)
   }
 
   async #hold(source: Source, head: DocumentHead): Promise<Current> {
@@ -252,15 +261,20 @@ function isOutage(error: unknown): boolean {
   )
 }
 
-/** The promise's value, or undefined when it takes longer; the work goes on, its failure is heard. */
-async function within<T>(work: Promise<T>, waitMs: number): Promise<T | undefined> {
+/** The promise's value, or undefined when it takes longer; then `late` hears of its failure. */
+async function within<T>(
+  work: Promise<T>,
+  waitMs: number,
+  late: (error: unknown) => void,
+): Promise<T | undefined> {
   const timeout = Promise.withResolvers<undefined>()
-  const timer = setTimeout(timeout.resolve, waitMs, undefined)
+  const timer = setTimeout(() => {
+    work.catch(late)
+    timeout.resolve(undefined)
+  }, waitMs)
   try {
     return await Promise.race([work, timeout.promise])
   } finally {
     clearTimeout(timer)
-    // Nobody waits for it any more; the next question meets the same failure in the open.
-    work.catch(() => undefined)
   }
 }

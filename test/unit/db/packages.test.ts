@@ -65,7 +65,7 @@ describe('Packages', () => {
     expect(t.packages.get('npm', '@scope/a', '3.0.0')).toBe(null)
     expect(t.packages.byFile('npm', '@scope/a', 'a-1.0.0.tgz')?.leafIndex).toBe(7)
     expect(t.packages.byFile('npm', '@scope/b', 'a-1.0.0.tgz')).toBe(null)
-    const versions = t.packages.summaries('npm', '@scope/a').map(({ version }) => version)
+    const versions = t.packages.summaryPage('npm', '@scope/a', '', 10).map(({ version }) => version)
     expect(versions.toSorted()).toEqual(['1.0.0', '2.0.0'])
     expect(t.packages.logged('npm', '@scope/a')).toEqual([
       {
@@ -129,7 +129,7 @@ describe('Packages', () => {
         throw new Error('no')
       })
     expect(fail).toThrow('no')
-    expect(t.packages.summaries('npm', '@scope/a')).toEqual([])
+    expect(t.packages.summaryPage('npm', '@scope/a', '', 10)).toEqual([])
   })
 
   test('names from outside are only names', () => {

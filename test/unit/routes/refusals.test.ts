@@ -230,6 +230,16 @@ describe('outages', () => {
     expect((await instance.get('alpha', FRESH)).status).toBe(404)
   })
 
+  test('nor by a check in the background, which nobody waited for', async () => {
+    await instance.packument('alpha')
+    upstream.act({ do: 'status', path: '/alpha', status: 403 })
+    // Just expired (freshness.ts): the old answer is given once more while the check goes on.
+    await Bun.sleep(1100)
+    expect((await instance.get('alpha')).status).toBe(200)
+    await Bun.sleep(1100)
+    expect((await instance.get('alpha')).status).toBe(403)
+  })
+
   test('nonsense is never served nor kept, and heals', async () => {
     for (const answer of ['html', 'truncated', 'null', 'array', 'wrong-name', 'empty'] as const) {
       upstream.act({ do: 'nonsense', path: '/gamma', answer })
