@@ -7,6 +7,16 @@ import { defineConfig } from 'drizzle-kit'
 
 export default defineConfig({
   dialect: 'sqlite',
-  schema: './src/db/schema-registry.ts',
+  schema: [
+    './src/db/schema-registry.ts',
+    './src/db/schema-policy.ts',
+    './src/db/schema-views.ts',
+    './src/db/schema-samples.ts',
+    './src/db/schema-accounts.ts',
+    './src/db/schema-admin.ts',
+    './src/db/schema-hosted.ts',
+    './src/db/schema-stage.ts',
+    './src/db/schema-oidc.ts',
+  ],
   out: './drizzle/registry',
 })

@@ -51,6 +51,11 @@ export class CacheFiles {
     }
   }
 
+  /** Bytes that are kept, for metrics. */
+  get bytes(): number {
+    return this.#files.calculatedSize
+  }
+
   /** The file of this name, to read or to send; undefined when it was given up. */
   file(name: string): Blob | undefined {
     const path = this.#files.get(name)

@@ -3,8 +3,9 @@
  * dispute, and what it does to a version, is registries/agreement.ts and registries/ledger.ts.
  * @module
  */
-import { and, eq, type InferSelectModel } from 'drizzle-orm'
+import { and, eq, getTableColumns, type InferSelectModel, isNull } from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
+import { resolution } from './schema-policy.ts'
 import { dispute } from './schema-registry.ts'
 
 export type DisputeRow = InferSelectModel<typeof dispute>
@@ -22,10 +23,22 @@ export class Disputes {
     return added.length === 1
   }
 
-  /** Those of one package, by version. */
+  /** Those of one package that no operator settled, by version. */
   ofPackage(namespace: string, name: string): Map<string, DisputeRow> {
-    const where = and(eq(dispute.namespace, namespace), eq(dispute.name, name))
-    const rows = this.#db.orm.select().from(dispute).where(where).all()
+    const rows = this.#db.orm
+      .select(getTableColumns(dispute))
+      .from(dispute)
+      .leftJoin(resolution, eq(resolution.incident, dispute.incident))
+      .where(
+        and(eq(dispute.namespace, namespace), eq(dispute.name, name), isNull(resolution.incident)),
+      )
+      .all()
     return new Map(rows.map(row => [row.version, row]))
+  }
+
+  /** The one of which this is the incident, settled or not. */
+  ofIncident(incident: string): DisputeRow | null {
+    const where = eq(dispute.incident, incident)
+    return this.#db.orm.select().from(dispute).where(where).get() ?? null
   }
 }

@@ -109,7 +109,8 @@ function writeSynced(path: string, bytes: Uint8Array, mode: number): void {
   }
 }
 
-function syncFolder(path: string): void {
+/** Makes the names in a folder durable. */
+export function syncFolder(path: string): void {
   const descriptor = attempt(path, 'cannot be opened', () => openSync(path, constants.O_RDONLY))
   try {
     syncDescriptor(descriptor, path)

@@ -3,8 +3,19 @@
  * does not make a new row: it counts up, and keeps its first evidence.
  * @module
  */
-import { and, desc, eq, type InferSelectModel, sql } from 'drizzle-orm'
+import {
+  and,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  type InferSelectModel,
+  isNull,
+  or,
+  sql,
+} from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
+import { resolution } from './schema-policy.ts'
 import { incident } from './schema-registry.ts'
 
 export type IncidentRow = InferSelectModel<typeof incident>
@@ -29,9 +40,18 @@ const ID_HEX_DIGITS = 32
 
 export class Incidents {
   readonly #db: RegistryDb
+  readonly #listeners = new Set<(id: string, code: string) => void>()
 
   constructor(db: RegistryDb) {
     this.#db = db
+  }
+
+  /**
+   * Tells of each new incident, inside of the transaction that records it: who acts on it looks
+   * afterwards whether it was kept.
+   */
+  onNew(listener: (id: string, code: string) => void): void {
+    this.#listeners.add(listener)
   }
 
   /** Keeps a new incident, or counts a known one up. */
@@ -48,6 +68,7 @@ export class Incidents {
       .returning({ id: incident.id, count: incident.count })
       .all()
     if (kept === undefined) throw new Error(`incident ${id} was not kept`)
+    if (kept.count === 1) for (const tell of this.#listeners) tell(id, found.code)
     return kept
   }
 
@@ -65,14 +86,22 @@ export class Incidents {
     return this.#db.orm.select().from(incident).where(where).orderBy(desc(incident.lastSeen)).all()
   }
 
-  /** Those of one kind about any version of a package. */
-  ofPackage(namespace: string, name: string, code: string): IncidentRow[] {
+  /** Those of one kind about any version of a package that are not settled, or came back since. */
+  openOf(namespace: string, name: string, code: string): IncidentRow[] {
+    const isOpen = or(isNull(resolution.incident), gt(incident.count, resolution.count))
     const where = and(
       eq(incident.namespace, namespace),
       eq(incident.name, name),
       eq(incident.code, code),
+      isOpen,
     )
-    return this.#db.orm.select().from(incident).where(where).orderBy(incident.id).all()
+    return this.#db.orm
+      .select(getTableColumns(incident))
+      .from(incident)
+      .leftJoin(resolution, eq(resolution.incident, incident.id))
+      .where(where)
+      .orderBy(incident.id)
+      .all()
   }
 
   /** The newest ones of all. */

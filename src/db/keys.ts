@@ -1,5 +1,6 @@
 /**
- * Key files in `keys/` of the data dir: made once, mode 0600, never written again. The log key is
+ * Key files in `keys/` of the data dir: made once, mode 0600; only the registry's signing key is
+ * ever put in the place of another one. The log key is
  * kept as its two Go text forms (https://pkg.go.dev/golang.org/x/mod/sumdb/note), one per line;
  * the name in them is the origin of the log, for as long as the log lives.
  *
@@ -7,8 +8,8 @@
  *     npm.example.org/log+<8 hex digits>+<base64 of the public key>
  * @module
  */
-import { existsSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import {
   generateLogKey,
   newSigner,
@@ -19,7 +20,7 @@ import {
   type Verifier,
 } from '../log/note.ts'
 import { encodeText } from '../log/text.ts'
-import { writeImmutable } from './durable.ts'
+import { syncFolder, writeImmutable, writeReplacing } from './durable.ts'
 
 export type KeyFileErrorCode = 'missing' | 'readable-by-others' | 'damaged'
 
@@ -60,6 +61,36 @@ export function readKey(dataDir: string, file: string): string {
     throw new KeyFileError('readable-by-others', path, `others may read it: chmod 600 ${path}`)
   }
   return readFileSync(path, 'utf8')
+}
+
+/** What a key file's name ends in while it waits to take the place of the one without it. */
+const NEXT = '.next'
+
+/**
+ * Puts a key beside the one that it is to replace. What makes it count is the caller's transaction:
+ * between that and `takeNextKey` a crash may come, and `settleNextKey` finds out at the next start.
+ */
+export function writeNextKey(dataDir: string, file: string, text: string): void {
+  writeReplacing({ path: `${keyPath(dataDir, file)}${NEXT}`, bytes: encodeText(text) })
+}
+
+/** The key that was put beside it takes the place of a key, whose private half is then gone. */
+export function takeNextKey(dataDir: string, file: string): void {
+  const path = keyPath(dataDir, file)
+  renameSync(`${path}${NEXT}`, path)
+  syncFolder(dirname(path))
+}
+
+/** After a crash: a key that was put beside another counts, or is removed. */
+export function settleNextKey(
+  dataDir: string,
+  file: string,
+  counts: (text: string) => boolean,
+): void {
+  const path = `${keyPath(dataDir, file)}${NEXT}`
+  if (!existsSync(path)) return
+  if (counts(readFileSync(path, 'utf8'))) takeNextKey(dataDir, file)
+  else rmSync(path)
 }
 
 /**

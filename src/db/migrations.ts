@@ -14,6 +14,8 @@ import registry0000 from '../../drizzle/registry/0000_init.sql' with { type: 'te
 import registry0001 from '../../drizzle/registry/0001_upstream_admin.sql' with { type: 'text' }
 import registry0002 from '../../drizzle/registry/0002_audit_append_only.sql' with { type: 'text' }
 import registry0003 from '../../drizzle/registry/0003_disputes.sql' with { type: 'text' }
+import registry0004 from '../../drizzle/registry/0004_hosting.sql' with { type: 'text' }
+import registry0005 from '../../drizzle/registry/0005_hosting_search_and_issuers.sql' with { type: 'text' }
 
 export type Migration = { tag: string; sql: string }
 
@@ -35,6 +37,8 @@ export const registryMigrations: readonly Migration[] = inJournalOrder(registryJ
   '0001_upstream_admin': registry0001,
   '0002_audit_append_only': registry0002,
   '0003_disputes': registry0003,
+  '0004_hosting': registry0004,
+  '0005_hosting_search_and_issuers': registry0005,
 })
 
 export const cacheMigrations: readonly Migration[] = inJournalOrder(cacheJournal.entries, {

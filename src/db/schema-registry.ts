@@ -46,7 +46,8 @@ export const leaf = sqliteTable(
 export const upstream = sqliteTable('upstream', {
   name: text('name').primaryKey(),
   url: text('url').notNull(),
-  kind: text('kind', { enum: ['registry', 'mirror'] }).notNull(),
+  /** `hosted`: what lives here; there is one row of it. */
+  kind: text('kind', { enum: ['registry', 'mirror', 'hosted'] }).notNull(),
   /** The registry that a mirror belongs to; null for a registry. */
   mirrorOf: text('mirror_of'),
   namespace: text('namespace').notNull(),
@@ -61,6 +62,10 @@ export const upstream = sqliteTable('upstream', {
   created: text('created').notNull(),
   /** Another one whenever what was cached of this upstream stops being its answer. */
   edition: text('edition').notNull().default(''),
+  /** Since when a version is offered only after a look into its tarball; null: it is not. */
+  strictSince: text('strict_since'),
+  /** Further origins that hold its tarballs, listed by the operator. */
+  tarballOrigins: text('tarball_origins', { mode: 'json' }).$type<string[]>().notNull().default([]),
 })
 
 /** What opens an upstream, sealed (secrets.ts): no column holds a secret in clear. */
@@ -142,6 +147,7 @@ export const version = sqliteTable(
   table => [
     primaryKey({ columns: [table.namespace, table.name, table.version] }),
     index('version_file').on(table.namespace, table.name, table.file),
+    index('version_integrity').on(table.integrity),
   ],
 )
 

@@ -14,8 +14,25 @@ export type KeyState = UpstreamKeyRow['state']
 
 /** What an operator may change; the name and the history stay. */
 export type UpstreamChange = Partial<
-  Pick<UpstreamRow, 'url' | 'mirrorOf' | 'namespace' | 'names' | 'signatures' | 'tarballs'>
+  Pick<
+    UpstreamRow,
+    | 'url'
+    | 'mirrorOf'
+    | 'namespace'
+    | 'names'
+    | 'signatures'
+    | 'tarballs'
+    | 'strictSince'
+    | 'tarballOrigins'
+  >
 >
+
+/** A row as it is added; what is left out has its default. */
+export type NewUpstreamRow = Omit<
+  UpstreamRow,
+  'signsSince' | 'edition' | 'strictSince' | 'tarballOrigins'
+> &
+  Partial<Pick<UpstreamRow, 'strictSince' | 'tarballOrigins'>>
 
 export class Upstreams {
   readonly #db: RegistryDb
@@ -33,7 +50,7 @@ export class Upstreams {
   }
 
   /** Adds a new one; throws when the name is taken. */
-  add(row: Omit<UpstreamRow, 'signsSince' | 'edition'>): void {
+  add(row: NewUpstreamRow): void {
     this.#db.orm
       .insert(upstream)
       .values({ ...row, signsSince: null, edition: newEdition() })
@@ -72,6 +89,15 @@ export class Upstreams {
       packages.where(eq(packageSeen.namespace, namespace)).limit(1).get() !== undefined ||
       keys.limit(1).get() !== undefined
     )
+  }
+
+  /** The packages ever seen under this namespace. */
+  packagesOf(namespace: string): string[] {
+    const rows = this.#db.orm.select({ name: packageSeen.name }).from(packageSeen)
+    return rows
+      .where(eq(packageSeen.namespace, namespace))
+      .all()
+      .map(({ name }) => name)
   }
 
   /** Removes it and its keys; what was logged through it stays. */

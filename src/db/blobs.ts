@@ -1,0 +1,137 @@
+/**
+ * Tarballs of hosted packages, by the SHA-512 of their bytes: each content once, whoever published
+ * it. Here on disk, `blobs/<first two digits>/<128 hex digits>`; behind an interface that an object
+ * store can satisfy.
+ *
+ * A blob is durable when `put` returns: temporary file, fsync, rename, fsync of the folder, all
+ * without holding up other requests (durable.ts, which writes small files, does). What a version
+ * refers to is known in SQLite; a blob that nothing refers to is removed by whoever knows that.
+ * @module
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { type FileHandle, open, rename } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { makeFolder } from './durable.ts'
+
+/** What a store of blobs can do. @property digest SHA-512 of the bytes in hex */
+export interface BlobStore {
+  /** Durable when it returns. The same bytes again change nothing. */
+  put(digest: string, bytes: Uint8Array): Promise<void>
+  /** The bytes, checked just now; undefined when there are none. @throws BlobError damaged */
+  get(digest: string): Promise<Blob | undefined>
+  has(digest: string): boolean
+  remove(digest: string): void
+  /** Every blob, in no order. */
+  list(): Iterable<string>
+}
+
+/** A stored blob is not what it was. */
+export class BlobError extends Error {
+  override readonly name = 'BlobError'
+  readonly code = 'damaged'
+}
+
+const DIGEST = /^[0-9a-f]{128}$/
+/** 256 folders: some thousand files in each of a large company's. */
+const FOLDER_CHARS = 2
+/** Read at once and sent as it was hashed; nearly all tarballs are smaller. */
+const IN_MEMORY_BYTES_MAX = 8 * 1024 * 1024
+/** Written at a time, so that one large tarball does not hold up the thread pool. */
+const PIECE_BYTES = 1024 * 1024
+
+export class DiskBlobs implements BlobStore {
+  readonly #dir: string
+  #partials = 0
+
+  /** Opens the folder; what a crash left half written is removed. */
+  constructor(dir: string) {
+    this.#dir = dir
+    makeFolder(dir)
+    for (const folder of readdirSync(dir)) {
+      for (const name of readdirSync(join(dir, folder))) {
+        if (!DIGEST.test(name)) rmSync(join(dir, folder, name), { force: true })
+      }
+    }
+  }
+
+  async put(digest: string, bytes: Uint8Array): Promise<void> {
+    const path = this.#path(digest)
+    if (existsSync(path)) {
+      // Its rename may not have reached the disk yet: whoever wrote it may still be waiting.
+      await syncFolder(dirname(path))
+      return
+    }
+    makeFolder(dirname(path))
+    this.#partials += 1
+    const partial = `${path}.${this.#partials}.partial`
+    try {
+      await writeSynced(partial, bytes)
+      await rename(partial, path)
+    } catch (error) {
+      rmSync(partial, { force: true })
+      throw error
+    }
+    await syncFolder(dirname(path))
+  }
+
+  async get(digest: string): Promise<Blob | undefined> {
+    const path = this.#path(digest)
+    if (!existsSync(path)) return undefined
+    const file = Bun.file(path)
+    const hash = createHash('sha512')
+    if (file.size <= IN_MEMORY_BYTES_MAX) {
+      const bytes = await file.bytes()
+      return checked(new Blob([bytes]), hash.update(bytes).digest('hex'), digest)
+    }
+    for await (const chunk of file.stream()) hash.update(chunk)
+    return checked(file, hash.digest('hex'), digest)
+  }
+
+  has(digest: string): boolean {
+    return existsSync(this.#path(digest))
+  }
+
+  remove(digest: string): void {
+    rmSync(this.#path(digest), { force: true })
+  }
+
+  *list(): Iterable<string> {
+    for (const folder of readdirSync(this.#dir)) {
+      for (const name of readdirSync(join(this.#dir, folder))) {
+        if (DIGEST.test(name)) yield name
+      }
+    }
+  }
+
+  #path(digest: string): string {
+    if (!DIGEST.test(digest)) throw new TypeError('not the hex form of a SHA-512')
+    return join(this.#dir, digest.slice(0, FOLDER_CHARS), digest)
+  }
+}
+
+function checked(blob: Blob, found: string, digest: string): Blob {
+  if (found === digest) return blob
+  throw new BlobError(`a stored tarball is damaged: ${digest} has ${found}`)
+}
+
+async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+  const file: FileHandle = await open(path, 'wx', 0o400)
+  try {
+    for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
+      await file.writeFile(bytes.subarray(start, start + PIECE_BYTES))
+    }
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
