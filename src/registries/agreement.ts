@@ -27,6 +27,7 @@ import type { PackumentPool } from './packument-pool.ts'
 import { allSummaries } from './plan.ts'
 import { knownVersions } from './known-versions.ts'
 import type { Source } from './source.ts'
+import type { Places } from './tarball-location.ts'
 import { timestamp } from './timestamp.ts'
 
 /**
@@ -49,6 +50,7 @@ export type AgreementNeeds = {
   packages: Packages
   incidents: Incidents
   ledger: Ledger
+  places: Places
   now: () => Date
   warn: (message: string) => void
 }
@@ -112,7 +114,7 @@ export class Agreement {
     try {
       const answer = await mirror.fetchPackument(name)
       if (answer.status !== 'fresh') return { changed: false, retryMs: LAG_RETRY_MS }
-      const { differing, lags } = await this.#differing(source, name, answer.bytes)
+      const { differing, lags } = await this.#differing(source, name, mirror, answer.bytes)
       const changes = differing.map(found => this.#judge(source, name, mirror, found))
       return { changed: changes.includes(true), retryMs: lags ? LAG_RETRY_MS : null }
     } catch (error) {
@@ -126,6 +128,7 @@ export class Agreement {
   async #differing(
     source: Source,
     name: string,
+    mirror: Mirror,
     bytes: ArrayBuffer,
   ): Promise<{ differing: InspectedVersion[]; lags: boolean }> {
     const { packages, pool, now } = this.#needs
@@ -138,6 +141,7 @@ export class Agreement {
     const differing = new Set(
       first.inspection.versions.filter(isConflict).map(({ version }) => version),
     )
+    this.#needs.places.note(source, mirror, rows, first.inspection.versions)
     const there = new Set(first.inspection.versions.map(({ version }) => version))
     const newSince = timestamp(new Date(now().getTime() - NEW_MS))
     const lags = rows.some(row => row.firstSeen > newSince && !there.has(row.version))

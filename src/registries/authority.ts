@@ -13,11 +13,14 @@
  *
  * @module
  */
-import { checkName } from './name.ts'
+import { checkName, CONTENT_SCOPE } from './name.ts'
 import { RegistryError } from './errors.ts'
 
-/** One registry and the patterns of the names that it owns. */
-export type AuthorityEntry = { registry: string; patterns: string[] }
+/**
+ * One registry and the patterns of the names that it owns. @property mayOwnNothing for what lives
+ * here: before the first publish it owns no name
+ */
+export type AuthorityEntry = { registry: string; patterns: string[]; mayOwnNothing?: boolean }
 
 export type AuthorityErrorCode = 'bad-pattern' | 'duplicate' | 'ambiguous' | 'shadowed'
 
@@ -44,8 +47,13 @@ const PATTERNS_MAX = 10_000
 const EVERYTHING = '**'
 const EVERY_SCOPE = '@*/*'
 
-function assertPattern(registry: string, pattern: string): void {
+/** Throws AuthorityError unless this is one of the four kinds. @param registry who claims it */
+export function assertPattern(registry: string, pattern: string): void {
   if (pattern === EVERYTHING || pattern === EVERY_SCOPE) return
+  if (pattern.startsWith(CONTENT_SCOPE)) {
+    const why = `${CONTENT_SCOPE}* names bytes, whichever registry holds them, and belongs to none`
+    throw new AuthorityError('bad-pattern', `${registry}: ${why}`)
+  }
   const isScope = pattern.startsWith('@') && pattern.endsWith('/*')
   // Any name of the scope stands for all of them.
   const sample = isScope ? `${pattern.slice(0, -1)}x` : pattern
@@ -79,16 +87,21 @@ function scopeOf(name: string): string {
   return `${name.slice(0, name.indexOf('/'))}/*`
 }
 
+/** Does `pattern` name `name`? */
+export function matchesName(pattern: string, name: string): boolean {
+  return name === pattern || widerThan(name).includes(pattern)
+}
+
 function collect(entries: readonly AuthorityEntry[]): Map<string, string> {
   const owners = new Map<string, string>()
   const folded = new Map<string, string>()
   const registries = new Set<string>()
-  for (const { registry, patterns } of entries) {
+  for (const { registry, patterns, mayOwnNothing = false } of entries) {
     if (registries.has(registry)) {
       throw new AuthorityError('duplicate', `${registry} stands in the table twice`)
     }
     registries.add(registry)
-    if (patterns.length === 0) {
+    if (patterns.length === 0 && !mayOwnNothing) {
       throw new AuthorityError('shadowed', `${registry} owns no names: give it a pattern`)
     }
     for (const pattern of patterns) {
@@ -148,6 +161,7 @@ export function buildAuthority(entries: readonly AuthorityEntry[]): Authority {
     ownerOf(name) {
       // A pattern is not a name: it must not be answered by the entry that spells the same.
       if (name.endsWith('/*') || name === EVERYTHING) return undefined
+      if (name.startsWith(CONTENT_SCOPE)) return undefined
       for (const pattern of [name, ...widerThan(name)]) {
         const owner = owners.get(pattern)
         if (owner !== undefined) return owner

@@ -27,6 +27,8 @@ export type BreakerState = 'closed' | 'open' | 'half-open'
 /** Watches one origin. `now` counts milliseconds and never goes back. */
 export class Breaker {
   readonly #now: () => number
+  /** Since the start, for metrics. */
+  readonly counts = { succeeded: 0, failed: 0 }
   readonly #failed = new Set<string>()
   #failures = 0
   #openUntil: number | null = null
@@ -60,6 +62,7 @@ export class Breaker {
 
   /** The server has answered. */
   succeeded(): void {
+    this.counts.succeeded += 1
     this.#failed.clear()
     this.#failures = 0
     this.#openUntil = null
@@ -69,6 +72,7 @@ export class Breaker {
 
   /** The server was not reached (no `url`), or failed at this URL. */
   failed(url?: string): void {
+    this.counts.failed += 1
     if (this.#openUntil !== null) {
       // What was under way when it opened says nothing new; only the probe does.
       if (this.#probeSince !== null) this.#open(Math.min(this.#openMs * 2, OPEN_MS_MAX))

@@ -19,6 +19,14 @@ export const ERROR_CODES = [
   'unauthorized',
   'busy',
   'conflict',
+  'forbidden',
+  'gone',
+  'method-not-allowed',
+  'unsupported-media-type',
+  'precondition-failed',
+  'body-too-large',
+  'unprocessable',
+  'too-many-requests',
   'internal',
 ] as const
 
@@ -68,4 +76,10 @@ export function packError(error: RegistryError): ErrorRecord {
 
 export function unpackError(record: ErrorRecord): RegistryError {
   return new RegistryError(record.code, record.message, record.details)
+}
+
+/** There is no such package. @param source who says so @param status 404, or 410: it was there */
+export function absentError(name: string, source: string, status: number): RegistryError {
+  const sentence = `${name} was not found in ${source} (${status})`
+  return new RegistryError('not-found', sentence, { package: name })
 }

@@ -110,6 +110,11 @@ export class Fetcher {
     return this.#ways.get(origin)?.breaker.state ?? 'closed'
   }
 
+  /** How its requests ended so far. */
+  countsOf(origin: string): Readonly<Breaker['counts']> {
+    return this.#ways.get(origin)?.breaker.counts ?? { succeeded: 0, failed: 0 }
+  }
+
   /** Fetches a whole answer. */
   async get(request: FetchRequest): Promise<FetchedAnswer> {
     return this.#run(request, 'requests', 'gzip', async (exchange, release) => {

@@ -17,7 +17,13 @@ import { RegistryError } from './errors.ts'
 import { garbageCollector } from './garbage.ts'
 import { parseIntegrity } from './integrity.ts'
 import { memberOf, type Member } from './json-scan.ts'
-import { asObject, hashProjection, ProjectionError, projectManifest } from './manifest.ts'
+import {
+  asObject,
+  hashProjection,
+  type JsonObject,
+  ProjectionError,
+  projectManifest,
+} from './manifest.ts'
 import { isFileName, tarballFile, unscopedName } from './name.ts'
 import {
   objectAt,
@@ -35,6 +41,8 @@ const SIGNATURES_MAX = 16
 const SIGNATURE_CHARS_MAX = 1024
 /** `dist.tarball`; longer ones do not survive proxies. */
 const URL_CHARS_MAX = 2048
+/** A predicate type is a URL of some forty characters. */
+const PREDICATE_CHARS_MAX = 256
 
 export type SignatureEntry = { keyid: string; sig: string }
 
@@ -75,6 +83,8 @@ export type InspectedVersion = {
   signatures: SignatureEntry[]
   /** The upstream's `time[version]`, as it came. */
   published: string | null
+  /** The predicate type of the provenance that its registry names; absent when it names none. */
+  provenance?: string
 }
 
 export type KnownVersion = {
@@ -176,6 +186,7 @@ function gather(scan: PackumentScan, member: Member, times: ReadonlyMap<string, 
   const dist = asObject(manifest['dist'])
   const shasum = dist?.['shasum']
   const tarball = dist?.['tarball']
+  const provenance = readProvenance(dist)
   const said = {
     version: member.key,
     integrity: parseIntegrity(dist?.['integrity']) ?? null,
@@ -185,6 +196,7 @@ function gather(scan: PackumentScan, member: Member, times: ReadonlyMap<string, 
     published: times.get(member.key) ?? null,
     manifestHash: '',
     projection: '',
+    ...(provenance !== undefined && { provenance }),
   }
   if (fault !== '') return { said, fault }
   if (!isTarballUrl(said.tarball)) return { said, fault: 'its manifest names no tarball URL' }
@@ -196,6 +208,14 @@ function gather(scan: PackumentScan, member: Member, times: ReadonlyMap<string, 
     if (!(error instanceof ProjectionError)) throw error
     return { said, fault: `its manifest has no canonical form: ${error.message}` }
   }
+}
+
+/** `dist.attestations.provenance.predicateType`, as npm's registry names it. */
+function readProvenance(dist: JsonObject | undefined): string | undefined {
+  const provenance = asObject(asObject(dist?.['attestations'])?.['provenance'])
+  const predicate = provenance?.['predicateType']
+  if (typeof predicate !== 'string' || predicate === '') return undefined
+  return predicate.length > PREDICATE_CHARS_MAX ? undefined : predicate
 }
 
 function judge({ said, fault }: Facts, { input, keys, known }: Context): Judgement {

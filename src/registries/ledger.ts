@@ -10,6 +10,7 @@
 import type { DisputeRow, Disputes } from '../db/disputes.ts'
 import { incidentId, type Incidents } from '../db/incidents.ts'
 import type { Packages, VersionRow, VersionSummary } from '../db/packages.ts'
+import { Provenances } from '../db/policy-rules.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
 import { encodeLeaf, parseLeaf, type VersionLeaf } from '../log/leaf.ts'
 import type { AppendOutcome, Log, LogStore } from '../log/log.ts'
@@ -55,9 +56,11 @@ type Recording = {
 /** Writes inspections down. */
 export class Ledger {
   readonly #needs: LedgerNeeds
+  readonly #provenances: Provenances
 
   constructor(needs: LedgerNeeds) {
     this.#needs = needs
+    this.#provenances = new Provenances(needs.db)
   }
 
   /**
@@ -114,7 +117,9 @@ export class Ledger {
     const seen = timestamp(this.#needs.now())
     const checked = batch.map(found => encodable(source.namespace, name, found, seen))
     db.transaction(() => {
-      const loggable = checked.filter(isLoggable)
+      // What not everybody may know of is in no log.
+      const isPrivate = source.housed?.isPrivate(name) === true
+      const loggable = isPrivate ? [] : checked.filter(isLoggable)
       const outcomes = log.append(
         loggable.map(found => leafOf(source.namespace, name, found, seen)),
       )
@@ -130,6 +135,10 @@ export class Ledger {
         return row
       })
       packages.upsert(rows)
+      for (const { version, provenance } of checked) {
+        if (provenance === undefined) continue
+        this.#provenances.add({ namespace: source.namespace, name, version, predicate: provenance })
+      }
     })
     log.publish()
   }
@@ -300,7 +309,10 @@ function settle(
   outcome: AppendOutcome | undefined,
 ): void {
   row.state = stateOf(found, row)
-  if (outcome === undefined) return
+  if (outcome === undefined) {
+    if (isLoggable(found)) row.signature = found.signature
+    return
+  }
   row.leafIndex = outcome.index
   row.signature = found.signature
   if (outcome.outcome !== 'added') compareWithLeaf(row, outcome.leaf)

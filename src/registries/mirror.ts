@@ -77,9 +77,14 @@ export class Mirror {
     return this.#upstream.state !== 'open' && this.#probes.state !== 'open'
   }
 
-  /** Where it keeps the tarball of this path below its registry's URL. */
+  /** Where it keeps the tarball of this path below its registry's URL; a whole URL stays. */
   urlOf(path: string): string {
-    return `${this.url}${path}`
+    return /^https?:/.test(path) ? path : `${this.url}${path}`
+  }
+
+  /** Whether a URL is on an origin that the operator listed for it. */
+  lists(url: string): boolean {
+    return this.#upstream.lists(url)
   }
 
   /** Whether a client can be sent to it for this tarball now. Never throws for what is its fault. */

@@ -33,12 +33,26 @@ export class Mirrors {
   readonly #mirrors: readonly Mirror[]
   readonly #namespace: string
   readonly #incidents: Incidents
-  readonly #distrusted = new LRUCache<string, ReadonlySet<string>>({ max: DISTRUST_MAX })
+  readonly #order: readonly string[] | null
+  readonly #distrusted: LRUCache<string, ReadonlySet<string>>
 
-  constructor(mirrors: readonly Mirror[], namespace: string, incidents: Incidents) {
+  constructor(
+    mirrors: readonly Mirror[],
+    namespace: string,
+    incidents: Incidents,
+    order: readonly string[] | null = null,
+    distrusted = new LRUCache<string, ReadonlySet<string>>({ max: DISTRUST_MAX }),
+  ) {
     this.#mirrors = mirrors
     this.#namespace = namespace
     this.#incidents = incidents
+    this.#order = order
+    this.#distrusted = distrusted
+  }
+
+  /** The same mirrors, of which only those named are sent to, in this order (views-source.ts). */
+  inOrder(names: readonly string[]): Mirrors {
+    return new Mirrors(this.#mirrors, this.#namespace, this.#incidents, names, this.#distrusted)
   }
 
   /** All of them, in the order of configuration. */
@@ -50,23 +64,32 @@ export class Mirrors {
   candidates(name: string): Mirror[] {
     if (this.#mirrors.length === 0) return []
     const distrusted = this.#distrustedFor(name)
-    return rendezvous(name, this.#mirrors).filter(mirror => !distrusted.has(mirror.name))
+    return this.#preferred(name).filter(mirror => !distrusted.has(mirror.name))
+  }
+
+  #preferred(name: string): Mirror[] {
+    if (this.#order === null) return rendezvous(name, this.#mirrors)
+    return this.#order.flatMap(wanted => this.#mirrors.find(each => each.name === wanted) ?? [])
   }
 
   /** The mirror to send a client to for a tarball now; undefined: to the registry itself. */
-  async placeFor(name: string, path: string): Promise<Mirror | undefined> {
+  async placeFor(
+    name: string,
+    path: string,
+    pathAt: (mirror: Mirror) => string = () => path,
+  ): Promise<Mirror | undefined> {
     const giveUpAt = performance.now() + SEARCH_MS_MAX
     for (const mirror of this.candidates(name)) {
       if (!mirror.isPublic) continue
       if (performance.now() > giveUpAt) return undefined
-      if (await mirror.offers(path)) return mirror
+      if (await mirror.offers(pathAt(mirror))) return mirror
     }
     return undefined
   }
 
   /**
-   * Told that a `bad-mirror` incident of this package was recorded: it holds, over restarts, as
-   * long as the incident is kept.
+   * Told that a `bad-mirror` incident of this package was recorded or settled: one that is not
+   * settled holds, also over restarts.
    */
   distrust(name: string): void {
     this.#distrusted.delete(name)
@@ -75,7 +98,7 @@ export class Mirrors {
   #distrustedFor(name: string): ReadonlySet<string> {
     const known = this.#distrusted.get(name)
     if (known !== undefined) return known
-    const rows = this.#incidents.ofPackage(this.#namespace, name, BAD_MIRROR)
+    const rows = this.#incidents.openOf(this.#namespace, name, BAD_MIRROR)
     const names = new Set(
       rows.map(row => Value.Parse(BadMirrorEvidence, JSON.parse(row.evidence)).mirror),
     )

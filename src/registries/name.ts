@@ -26,6 +26,8 @@ export const SELECTOR_CHARS_MAX = 256
 export const FILE_CHARS_MAX = NAME_CHARS_MAX + SELECTOR_CHARS_MAX + 5
 /** Every character of the longest name, selector and file percent-encoded fits; the rest is noise. */
 const PATH_CHARS_MAX = 4096
+/** Names of bytes instead of packages (contents.ts): no registry owns or is asked for one. */
+export const CONTENT_SCOPE = '@cas/'
 /** How much of a wrong name an error message repeats. */
 const SHOWN_CHARS_MAX = 80
 

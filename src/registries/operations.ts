@@ -6,15 +6,23 @@
  */
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import type { AccountOperations } from './accounts-admin.ts'
+import { NewTokenShape, NewUserShape, UserSettingsShape } from './accounts-request.ts'
 import { RegistryError } from './errors.ts'
+import { type OperatorOperations, operatorOperations } from './operator-operations.ts'
 import type { UpstreamOperations } from './upstream-admin.ts'
 import { ConfirmShape, NewUpstreamShape, UpstreamSettingsShape } from './upstream-request.ts'
+import { NewViewShape, type ViewOperations, ViewSettingsShape } from './views.ts'
 
 /** Names of upstreams and keyids are far shorter. */
 const WORD_CHARS_MAX = 200
 
 /** What there is to operate. */
-export type Operations = { upstreams: UpstreamOperations }
+export type Operations = OperatorOperations & {
+  upstreams: UpstreamOperations
+  accounts: AccountOperations
+  views: ViewOperations
+}
 
 type Operation = (on: Operations, args: unknown) => Promise<unknown>
 
@@ -22,6 +30,18 @@ const Word = Type.String({ minLength: 1, maxLength: WORD_CHARS_MAX })
 const Name = Type.Object({ name: Word })
 
 const OPERATIONS: ReadonlyMap<string, Operation> = new Map([
+  ...operatorOperations<Operation>(operation),
+  ['view/list', operation(Type.Object({}), ({ views }) => views.list())],
+  ['view/show', operation(Name, ({ views }, { name }) => views.show(name))],
+  ['view/add', operation(NewViewShape, ({ views }, asked) => views.add(asked))],
+  [
+    'view/set',
+    operation(
+      Type.Object({ name: Word, settings: ViewSettingsShape }),
+      ({ views }, { name, settings }) => views.set(name, settings),
+    ),
+  ],
+  ['view/remove', operation(Name, ({ views }, { name }) => views.remove(name))],
   ['upstream/list', operation(Type.Object({}), ({ upstreams }) => upstreams.list())],
   ['upstream/show', operation(Name, ({ upstreams }, { name }) => upstreams.show(name))],
   ['upstream/probe', operation(NewUpstreamShape, ({ upstreams }, asked) => upstreams.probe(asked))],
@@ -53,6 +73,30 @@ const OPERATIONS: ReadonlyMap<string, Operation> = new Map([
     operation(Type.Object({ name: Word, keyid: Word }), ({ upstreams }, { name, keyid }) =>
       upstreams.approveKey(name, keyid),
     ),
+  ],
+  ['account/users', operation(Type.Object({}), ({ accounts }) => accounts.users())],
+  ['account/user', operation(Name, ({ accounts }, { name }) => accounts.user(name))],
+  ['account/add-user', operation(NewUserShape, ({ accounts }, asked) => accounts.addUser(asked))],
+  [
+    'account/set-user',
+    operation(
+      Type.Object({ name: Word, settings: UserSettingsShape }),
+      ({ accounts }, { name, settings }) => accounts.setUser(name, settings),
+    ),
+  ],
+  [
+    'account/tokens',
+    operation(Type.Object({ user: Type.Optional(Word) }), ({ accounts }, { user }) =>
+      accounts.tokens(user),
+    ),
+  ],
+  [
+    'account/create-token',
+    operation(NewTokenShape, ({ accounts }, asked) => accounts.createToken(asked)),
+  ],
+  [
+    'account/revoke-token',
+    operation(Type.Object({ id: Word }), ({ accounts }, { id }) => accounts.revokeToken(id)),
   ],
 ])
 

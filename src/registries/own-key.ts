@@ -13,6 +13,8 @@ import type { UpstreamKeyRow } from '../db/upstreams.ts'
 import { encodeText } from '../log/text.ts'
 import { KEY_TYPE, keyidOf } from './keys.ts'
 
+/** The file of the one that signs, among the key files of the data dir. */
+export const OWN_KEY_FILE = 'registry.key'
 /** Where our own keys stand in the table of keys: no upstream can have an empty name. */
 const OWN_UPSTREAM = ''
 
@@ -46,22 +48,44 @@ export function publishedKey(pem: string): PublishedKey {
   return { expires: null, keyid, keytype: KEY_TYPE, scheme: KEY_TYPE, key }
 }
 
+/** Is the public half of this key kept? */
+export function isKept(store: OwnKeyStore, pem: string): boolean {
+  const { keyid } = publishedKey(pem)
+  return store.keys(OWN_UPSTREAM).some(known => known.keyid === keyid)
+}
+
 /** The key that signs, and those that did. */
 export class OwnKeys {
-  /** The one that signs now. */
-  readonly current: PublishedKey
-  readonly #sign: (message: Uint8Array) => Uint8Array
-  readonly #json: ReadonlyMap<string, string>
+  readonly #store: OwnKeyStore
+  #current: PublishedKey
+  #sign: (message: Uint8Array) => Uint8Array
+  #json: ReadonlyMap<string, string>
 
   /** @param pem of the key that signs; it is added to `store` when it is new @param now when */
   constructor(pem: string, store: OwnKeyStore, now: string) {
-    const privateKey = createPrivateKey(pem)
-    this.current = publishedKey(pem)
-    this.#sign = message => sign('sha256', message, privateKey)
-    if (!store.keys(OWN_UPSTREAM).some(({ keyid }) => keyid === this.current.keyid)) {
-      store.addKey(rowOf(this.current, now))
-    }
-    this.#json = new Map(store.keys(OWN_UPSTREAM).map(({ keyid, json }) => [keyid, json]))
+    this.#store = store
+    this.#current = publishedKey(pem)
+    this.#sign = signerOf(pem)
+    this.keep(this.#current, now)
+    this.#json = this.#stored()
+  }
+
+  /** The one that signs now. */
+  get current(): PublishedKey {
+    return this.#current
+  }
+
+  /** Keeps the public half of a key that is to sign, in the caller's transaction. */
+  keep(key: PublishedKey, now: string): void {
+    if (this.#store.keys(OWN_UPSTREAM).some(({ keyid }) => keyid === key.keyid)) return
+    this.#store.addKey(rowOf(key, now))
+  }
+
+  /** Signs with another key from now on, which was kept before. */
+  use(pem: string): void {
+    this.#sign = signerOf(pem)
+    this.#current = publishedKey(pem)
+    this.#json = this.#stored()
   }
 
   /** Every key of ours by its keyid, as the keys endpoint serves it. */
@@ -69,10 +93,19 @@ export class OwnKeys {
     return this.#json
   }
 
+  #stored(): ReadonlyMap<string, string> {
+    return new Map(this.#store.keys(OWN_UPSTREAM).map(({ keyid, json }) => [keyid, json]))
+  }
+
   /** Signs a text: base64 of DER. Two signatures of one text differ. */
   sign(message: string): string {
     return Buffer.from(this.#sign(encodeText(message))).toString('base64')
   }
+}
+
+function signerOf(pem: string): (message: Uint8Array) => Uint8Array {
+  const privateKey = createPrivateKey(pem)
+  return message => sign('sha256', message, privateKey)
 }
 
 function rowOf(key: PublishedKey, now: string): UpstreamKeyRow {

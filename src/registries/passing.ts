@@ -64,7 +64,7 @@ export class Passing {
     if (encoding !== null) passed.set('content-encoding', encoding)
     const form = path === BULK_PATH ? 'bulk' : 'tree'
     const whole: AuditQuestion = { path, body: new Uint8Array(body), headers: passed }
-    const [only, ...others] = this.#sources.all()
+    const [only, ...others] = this.#sources.all().filter(each => each.housed?.isEmpty() !== true)
     // Where one registry owns everything there is nobody to hide a name from: it goes as it came.
     if (only !== undefined && others.length === 0 && only === this.#sources.main()) {
       return toResponse(await passAudit(only, whole))

@@ -6,20 +6,46 @@
  */
 import type { Packages, VersionRow, VersionSummary } from '../db/packages.ts'
 import type { Cosigner } from './cosign.ts'
-import { blockedUrl, isRefusalCode, type RefusalCode, refusalSentence } from './refusal.ts'
+import type { Policy } from './policy.ts'
+import { NEVER_MS } from './policy-decide.ts'
+import {
+  blockedUrl,
+  isRefusalCode,
+  type Refusal,
+  type RefusalCode,
+  refusalSentence,
+} from './refusal.ts'
 import type { Override, Refused, RenderPlan } from './render.ts'
+import type { StrictGate } from './strict.ts'
+import { untrustedIn, type ViewTrust } from './views-trust.ts'
+import { addressesOf } from './content-tag.ts'
 
 /** Rows read in one go: 20,000 at once would stop everything for 50 ms. */
 const PAGE_ROWS = 1000
 
 /** What a plan needs besides rows. @property base public URL, ends in `/` */
-export type PlanSettings = { base: string; canonicalOrigin: string | null; cosigner: Cosigner }
+export type PlanSettings = {
+  base: string
+  canonicalOrigin: string | null
+  cosigner: Cosigner
+  policy: Policy
+  /** The view that it is read through; without one, nothing is taken away. */
+  view?: ViewTrust
+  /** Judges versions by what is inside their tarballs; without one, nothing is taken away. */
+  gate?: StrictGate
+}
 
 /**
  * A plan and what stands for exactly it. @property refusedBySignature whether a version is refused
- * that other keys might vouch for
+ * that other keys might vouch for @property changesMs the instant from which the rules may say
+ * something else by themselves: a quarantine ends
  */
-export type Plan = { plan: RenderPlan; hash: string; refusedBySignature: boolean }
+export type Plan = {
+  plan: RenderPlan
+  hash: string
+  refusedBySignature: boolean
+  changesMs: number
+}
 
 /** Refusals that depend on the keys in force: with two signatures any of them may be the reason. */
 const SIGNATURE_REFUSALS: ReadonlySet<string> = new Set<RefusalCode>([
@@ -47,8 +73,12 @@ export async function allSummaries(
     const page = packages.summaryPage(namespace, name, rows.at(-1)?.version ?? '', PAGE_ROWS)
     for (const row of page) rows.push(row)
     if (page.length < PAGE_ROWS) return rows
-    await new Promise(resolve => setImmediate(resolve))
+    await immediate()
   }
+}
+
+function immediate(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
 }
 
 /** The plan of one package. */
@@ -62,9 +92,31 @@ export async function planOf(
   const refused: Refused[] = []
   const overrides: Override[] = []
   const served: VersionSummary[] = []
-  for (const row of await allSummaries(packages, namespace, name)) {
+  let changesMs = NEVER_MS
+  const { policy } = settings
+  const judge = policy.judgeOf(namespace, name, settings.view?.name ?? null)
+  for (const [i, row] of (await allSummaries(packages, namespace, name)).entries()) {
     if (isRefusalCode(row.state)) {
-      refused.push(refusedOf(row, row.state, settings.base))
+      refused.push(refusedOf(row, { ...row, code: row.state }, settings.base))
+      continue
+    }
+    const untrusted = untrustedIn(settings.view, row)
+    if (untrusted !== null) {
+      const { code, detail } = untrusted
+      refused.push(refusedOf(row, { ...row, code, detail }, settings.base))
+      continue
+    }
+    // To ask the rules takes some microseconds a version: the loop stays free in between.
+    if (judge !== undefined && i % PAGE_ROWS === PAGE_ROWS - 1) await immediate()
+    const decision = judge?.(row)
+    if (decision !== undefined) changesMs = Math.min(changesMs, decision.changesMs)
+    if (decision?.outcome === 'refused') {
+      refused.push(refusedOf(row, policy.refusalOf(row, decision), settings.base))
+      continue
+    }
+    const unproven = settings.gate?.refusalOf(row)
+    if (unproven !== undefined) {
+      refused.push(refusedOf(row, { ...row, ...unproven }, settings.base))
       continue
     }
     served.push(row)
@@ -73,21 +125,23 @@ export async function planOf(
     const whole = packages.get(namespace, name, row.version)
     if (whole !== null) overrides.push(overrideOf(whole))
   }
+  settings.gate?.end()
   const { base, canonicalOrigin, cosigner } = settings
   const cosignatures = await cosigner.signaturesOf(served)
-  const plan = { base, canonicalOrigin, files, refused, overrides, cosignatures }
+  const addresses = addressesOf(served)
+  const plan = { base, canonicalOrigin, files, refused, overrides, cosignatures, addresses }
   const hash = new Bun.CryptoHasher('sha256').update(JSON.stringify(plan)).digest('hex')
-  return { plan, hash, refusedBySignature: refused.some(({ code }) => isRefusedBySignature(code)) }
+  const refusedBySignature = refused.some(({ code }) => isRefusedBySignature(code))
+  return { plan, hash, refusedBySignature, changesMs }
 }
 
-function refusedOf(row: VersionSummary, code: RefusalCode, base: string): Refused {
-  return {
-    version: row.version,
-    code,
-    sentence: refusalSentence(base, { ...row, code }),
-    url: blockedUrl(base, { ...row, code }),
-    integrity: row.integrity,
-  }
+function refusedOf(
+  { version, integrity }: VersionSummary,
+  refusal: Refusal,
+  base: string,
+): Refused {
+  const sentence = refusalSentence(base, refusal)
+  return { version, code: refusal.code, sentence, url: blockedUrl(base, refusal), integrity }
 }
 
 function overrideOf(row: VersionRow): Override {

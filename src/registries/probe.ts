@@ -7,8 +7,16 @@
  * @module
  */
 import type { Packages } from '../db/packages.ts'
+import {
+  type Binding,
+  didBinding,
+  dnsBinding,
+  type ResolveTxt,
+  resolveTxt as usualResolver,
+} from './dns-identity.ts'
 import { RegistryError } from './errors.ts'
 import type { Fetcher } from './fetcher.ts'
+import type { Site } from './hops.ts'
 import type { InspectedVersion } from './inspect.ts'
 import { parseKeys, type RefusedKey, type RegistryKey } from './keys.ts'
 import type { PackumentPool } from './packument-pool.ts'
@@ -27,6 +35,8 @@ export type Probe = {
   keys: RegistryKey[]
   refusedKeys: RefusedKey[]
   sample: SampleReport | null
+  /** What its domain and its DID document say of its keys; nothing of a mirror's. */
+  bindings: Binding[]
 }
 
 /** What a sample package is like. */
@@ -44,12 +54,15 @@ export type ProbeNeeds = {
   fetcher: Fetcher
   pool: PackumentPool
   packages: Packages
+  /** In place of the usual resolver. */
+  resolveTxt?: ResolveTxt
   now: () => Date
 }
 
-/** @property judgedBy the keys of the registry, for a mirror; else those that the probe finds */
+/** @property isMirror no key of it is taken @property judgedBy the keys of the registry, for a mirror; else those that the probe finds */
 export type ProbeQuestion = {
   options: UpstreamOptions
+  isMirror: boolean
   sample: string | undefined
   judgedBy: Judgement | null
   namespaces: readonly string[]
@@ -69,17 +82,37 @@ export async function probe(needs: ProbeNeeds, question: ProbeQuestion): Promise
     )
   }
   const signs = found.keys.length > 0
+  const keyids = found.keys.map(({ keyid }) => keyid)
   const judgement = judgedBy ?? { keys: found.keys, signs }
   return {
     url: upstream.url,
     signatures: signs ? 'signed' : 'unsigned',
     keys: found.keys,
     refusedKeys: found.refused,
+    bindings: question.isMirror ? [] : await bindingsOf(needs, options, upstream.url, keyids),
     sample:
       sample === undefined
         ? null
         : await probeSample(needs, upstream, sample, judgement, question.namespaces),
   }
+}
+
+async function bindingsOf(
+  { fetcher, resolveTxt = usualResolver }: ProbeNeeds,
+  { credential, ca, certificate }: UpstreamOptions,
+  url: string,
+  keyids: readonly string[],
+): Promise<Binding[]> {
+  const site: Site = {
+    origin: new URL(url).origin,
+    ...(credential !== undefined && { credential }),
+    ...(ca !== undefined && { ca }),
+    ...(certificate !== undefined && { certificate }),
+  }
+  return await Promise.all([
+    dnsBinding(url, keyids, resolveTxt),
+    didBinding(fetcher, site, url, keyids),
+  ])
 }
 
 async function probeSample(

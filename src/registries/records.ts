@@ -3,7 +3,7 @@
  *
  * Go's semantics: a version that is not in the log yet is fetched, verified and logged before the
  * answer, and the checkpoint in the answer holds it. What the log has it answers without asking
- * anybody, also while its registry is down. Nothing private is here to hide: a record is public.
+ * anybody, also while its registry is down. A record is public, and of a private package there is none.
  * @module
  */
 import type { Packages } from '../db/packages.ts'
@@ -16,7 +16,7 @@ import { formatProof } from '../log/proof.ts'
 import { tilePath } from '../log/tile.ts'
 import { checkTiles, planTiles } from '../log/tile-hashes.ts'
 import { proveRecord, recordProofSubtrees } from '../log/tree.ts'
-import { RegistryError } from './errors.ts'
+import { absentError, RegistryError } from './errors.ts'
 import type { Proxy } from './proxy.ts'
 import { isRefusalCode, refusalError } from './refusal.ts'
 import type { Sources } from './source.ts'
@@ -81,6 +81,9 @@ export class Records {
 
   /** Index and record, logged now if need be. @throws RegistryError not-found, refused, … */
   async find(name: string, version: string, namespace: string | undefined): Promise<Found> {
+    const source = this.#needs.sources.find(name)
+    // Records are for everybody; this package is not, and looks like one that does not exist.
+    if (source?.housed?.isPrivate(name) === true) throw absentError(name, source.name, 404)
     if (namespace !== undefined) {
       const logged = this.#logged(namespace, name, version)
       if (logged !== undefined) return logged

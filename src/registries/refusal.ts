@@ -22,6 +22,11 @@ export type RefusalCode =
   | 'no-integrity'
   | 'invalid'
   | 'changed'
+  | 'quarantined'
+  | 'denied'
+  | 'no-provenance'
+  | 'unchecked'
+  | 'manifest-mismatch'
 
 /** What a refusal is about. `incident` names the evidence that is kept of it. */
 export type Refusal = {
@@ -30,6 +35,8 @@ export type Refusal = {
   version: string
   detail: string
   incident: string | null
+  /** The day on which it ends by itself, when one is known. */
+  until?: string | null
 }
 
 const ADVICE: Record<RefusalCode, string> = {
@@ -41,7 +48,15 @@ const ADVICE: Record<RefusalCode, string> = {
   'no-integrity': 'Ask its publisher for a release with a sha512 integrity',
   'invalid': 'Ask its registry to mend the document',
   'changed': 'Do not install it from elsewhere; report it',
+  'quarantined': 'Use an older version, or ask the operator of this server to allow it',
+  'denied': 'Use another version, or ask the operator of this server to allow it',
+  'no-provenance': 'Ask its publisher for a release with provenance',
+  'unchecked': 'Try again in a moment',
+  'manifest-mismatch': 'Do not install it from elsewhere; report it',
 }
+
+/** Also the code of the incident that is kept of it, in strict mode or not. */
+export const MANIFEST_MISMATCH = 'manifest-mismatch'
 
 const CODES: ReadonlySet<string> = new Set(Object.keys(ADVICE))
 
@@ -53,9 +68,11 @@ export function isRefusalCode(state: string): state is RefusalCode {
 /** The URL that a tombstone's tarball points at. @param base public URL, ends in `/` */
 export function blockedUrl(
   base: string,
-  refusal: Pick<Refusal, 'name' | 'version' | 'code'>,
+  refusal: Pick<Refusal, 'name' | 'version' | 'code' | 'until'>,
 ): string {
-  return `${base}-/blocked/${refusal.name}@${encodeURIComponent(refusal.version)}/${refusal.code}`
+  const { name, version, code, until = null } = refusal
+  const end = until === null ? '' : `-until-${until}`
+  return `${base}-/blocked/${name}@${encodeURIComponent(version)}/${code}${end}`
 }
 
 function reasonUrl(base: string, refusal: Refusal): string {

@@ -102,12 +102,24 @@ function prepare(bytes: Uint8Array, plan: RenderPlan, variant: Variant): Renderi
     refused,
     overrides: new Map(plan.overrides.map(entry => [entry.version, entry])),
     cosignatures: new Map(plan.cosignatures?.map(entry => [entry.version, entry])),
-    tags: moveDistTags(readDistTags(scan), {
-      allowed,
-      tombstones,
-      isDeprecated: version => isDeprecated(scan, byVersion.get(version)),
-    }),
+    tags: new Map([
+      ...moveDistTags(readDistTags(scan), {
+        allowed,
+        tombstones,
+        isDeprecated: version => isDeprecated(scan, byVersion.get(version)),
+      }),
+      ...addressTags(plan, variant, new Set(allowed)),
+    ]),
   }
+}
+
+/** Never of a version that this document does not hold, or that is refused. */
+function addressTags(
+  { addresses = [] }: RenderPlan,
+  { tags }: Variant,
+  allowed: ReadonlySet<string>,
+): [string, string][] {
+  return tags === 'addressed' ? addresses.filter(([, version]) => allowed.has(version)) : []
 }
 
 function isDeprecated(scan: PackumentScan, member: Member | undefined): boolean {

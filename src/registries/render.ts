@@ -9,6 +9,8 @@ export type Variant = {
   form: 'full' | 'abbreviated'
   tarballs: 'as-came' | 'own'
   tombstones: 'kept' | 'dropped'
+  /** With the addresses of the plan as dist-tags. */
+  tags?: 'addressed'
 }
 
 export type Refused = {
@@ -47,6 +49,8 @@ export type RenderPlan = {
   refused: Refused[]
   overrides: Override[]
   cosignatures?: Cosignature[]
+  /** Dist-tags that name versions by their bytes (content-tag.ts). */
+  addresses?: [tag: string, version: string][]
 }
 
 export type Rendered = {

@@ -17,6 +17,9 @@ import type { Source } from './source.ts'
 /** HTTP dates have whole seconds. */
 const SECOND_MS = 1000
 
+/** A package that is published more often than this while it is rendered is published by a program. */
+const REPLACED_MAX = 20
+
 /** An answer ready to send. */
 export type PackumentAnswer = {
   form: 'full' | 'abbreviated'
@@ -25,8 +28,10 @@ export type PackumentAnswer = {
   /** When this rendering was made: a whole second, later than that of the one before it. */
   modifiedMs: number
   stale: boolean
-  /** Some clients get it without its tombstones. */
+  /** Some clients get it without its tombstones, some with dist-tags of bytes. */
   variesByAgent: boolean
+  /** A token can carry a view, in which it may be another answer. */
+  variesByToken: boolean
 }
 
 /** A package at hand: its document's head, its plan, and what was rendered so far. */
@@ -39,12 +44,34 @@ export type Held = {
   modifiedMsMin: number
 }
 
+/** Another document of the package came while one was rendered: whoever asked asks again. */
+export class ReplacedError extends RegistryError {
+  constructor(name: string) {
+    super('busy', `${name} has just changed; retry`, { package: name, retryAfterSeconds: 1 })
+  }
+}
+
+/** Once more when another document came in between. @throws ReplacedError when one always does */
+export async function againIfReplaced<T>(make: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await make()
+    } catch (error) {
+      if (!(error instanceof ReplacedError) || tries === REPLACED_MAX) throw error
+    }
+  }
+}
+
 /** What renderings are made with. */
 export type RenderingsNeeds = {
   documents: Documents
   files: CacheFiles
   pool: PackumentPool
   now: () => Date
+  /** Whose they are, when others are made of the same documents by other plans; '' for everybody's. */
+  keptFor: string
+  /** Whether there are views. When that changes, nothing that is held counts any more. */
+  hasViews: () => boolean
 }
 
 /** Makes and keeps renderings. */
@@ -84,7 +111,7 @@ export class Renderings {
 
   #stored(held: Held, key: string): RenderedRow | undefined {
     const { source, head, plan } = held
-    const row = this.#needs.documents.rendered(source.cacheName, head.name, key)
+    const row = this.#needs.documents.rendered(source.cacheName, head.name, this.#rowKey(key))
     const isCurrent = row?.documentSha === head.sha256 && row.planHash === plan.hash
     return isCurrent && fetchStowed(this.#needs.files, bodyFile(row.etag), row.gzip) !== undefined
       ? row
@@ -105,7 +132,7 @@ export class Renderings {
     const row = {
       upstream: source.cacheName,
       name: head.name,
-      variant: variantKey(variant),
+      variant: this.#rowKey(variantKey(variant)),
       documentSha: head.sha256,
       planHash: plan.hash,
       etag,
@@ -117,9 +144,16 @@ export class Renderings {
     return row
   }
 
+  #rowKey(key: string): string {
+    const { keptFor } = this.#needs
+    return keptFor === '' ? key : `${key} ${keptFor}`
+  }
+
   async #documentBytes(head: DocumentHead): Promise<ArrayBuffer> {
     const { documents } = this.#needs
-    const packed = documents.get(head.upstream, head.name)?.packed ?? null
+    const row = documents.get(head.upstream, head.name)
+    if (row !== null && row.sha256 !== head.sha256) throw new ReplacedError(head.name)
+    const packed = row?.packed ?? null
     const bytes = packed === null ? undefined : await fetchDocument(this.#needs, head, packed)
     if (bytes !== undefined) return bytes
     // Given up since: forgetting the rest of it makes the next question ask the registry again.
@@ -136,7 +170,7 @@ export class Renderings {
       first = undefined
       const stored = inRow && fetchStowed(files, bodyFile(row.etag), inRow)
       if (stored instanceof Blob) return stored
-      held.answers.delete(row.variant)
+      held.answers.delete(variantKey(variant))
       throw busy(row.name)
     }
     return {
@@ -145,14 +179,22 @@ export class Renderings {
       etag: row.etag,
       modifiedMs: Date.parse(row.modified ?? '') || 0,
       stale: false,
-      variesByAgent: held.plan.plan.refused.length > 0,
+      variesByAgent: held.plan.plan.refused.length > 0 || hasAddresses(held),
+      variesByToken: this.#needs.hasViews(),
     }
   }
 }
 
 /** A variant as rows and maps are keyed by it. */
 export function variantKey(variant: Variant): string {
-  return `${variant.form} ${variant.tarballs} ${variant.tombstones}`
+  const { form, tarballs, tombstones, tags } = variant
+  const key = `${form} ${tarballs} ${tombstones}`
+  return tags === undefined ? key : `${key} ${tags}`
+}
+
+/** Does this packument list its versions by their bytes? */
+export function hasAddresses({ plan }: Held): boolean {
+  return (plan.plan.addresses ?? []).length > 0
 }
 
 /** The name of a body: its entity tag without the quotes, base64url. */

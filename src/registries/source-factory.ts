@@ -12,7 +12,7 @@ import { type Authority, buildAuthority } from './authority.ts'
 import type { Fetcher } from './fetcher.ts'
 import { Mirror } from './mirror.ts'
 import { Mirrors } from './mirrors.ts'
-import { type Source, Sources } from './source.ts'
+import { type Asked, type Housed, type Source, Sources } from './source.ts'
 import { Trust } from './trust.ts'
 import { Upstream, type UpstreamOptions } from './upstream.ts'
 import { type OpenedSecret, openSecret, parseSecret } from './upstream-secret.ts'
@@ -26,6 +26,8 @@ export type SourceFactoryNeeds = {
   incidents: Incidents
   fetcher: Fetcher
   probes: Fetcher
+  /** What stands for the row of packages that live here. */
+  house: (row: UpstreamRow) => { upstream: Asked; housed: Housed }
   now: () => Date
   warn: (message: string) => void
 }
@@ -54,7 +56,7 @@ export class SourceFactory {
     const rows = this.#needs.upstreams.list()
     const before = [...this.#made.values()]
     const made = new Map<string, Source>()
-    for (const row of rows.filter(({ kind }) => kind === 'registry')) {
+    for (const row of rows.filter(({ kind }) => kind !== 'mirror')) {
       const mirrors = rows.filter(({ mirrorOf }) => mirrorOf === row.name)
       const key = JSON.stringify([row, ...mirrors].map(cacheNameOf))
       made.set(key, this.#made.get(key) ?? this.#make(row, mirrors))
@@ -77,16 +79,22 @@ export class SourceFactory {
     // Other mirrors of the same registry: it is asked and trusted as before.
     const same = [...this.#made.values()].find(source => source.cacheName === cacheName)
     if (same !== undefined) return { ...same, mirrors }
-    const upstream = new Upstream(this.#optionsOf(row), fetcher)
+    const place = this.#placeOf(row)
     const store = this.#needs.upstreams
-    const settings = { name, namespace, mode: row.signatures, upstream, store }
-    const trust = new Trust({ ...this.#needs, ...settings })
-    return { name, namespace, cacheName, tarballs, upstream, trust, mirrors }
+    const settings = { name, namespace, mode: row.signatures, store }
+    const trust = new Trust({ ...this.#needs, ...settings, upstream: place.upstream })
+    const { strictSince } = row
+    return { name, namespace, cacheName, tarballs, strictSince, ...place, trust, mirrors }
+  }
+
+  #placeOf(row: UpstreamRow): Pick<Source, 'upstream' | 'housed'> {
+    if (row.kind === 'hosted') return this.#needs.house(row)
+    return { upstream: new Upstream(this.#optionsOf(row), this.#needs.fetcher) }
   }
 
   #optionsOf(row: UpstreamRow): UpstreamOptions {
-    const { name, url, namespace } = row
-    return { name, url, namespace, ...this.#secretOf(row) }
+    const { name, url, namespace, tarballOrigins } = row
+    return { name, url, namespace, tarballOrigins, ...this.#secretOf(row) }
   }
 
   /** The secret of exactly this origin. One that cannot be opened is missing, and that is said. */
@@ -105,8 +113,12 @@ export class SourceFactory {
 
 /** The table of who owns which names. @throws AuthorityError when it can be read in two ways */
 export function authorityOf(rows: readonly UpstreamRow[]): Authority {
-  const registries = rows.filter(row => row.kind === 'registry')
-  return buildAuthority(registries.map(row => ({ registry: row.name, patterns: row.names })))
+  const registries = rows.filter(({ kind }) => kind !== 'mirror')
+  return buildAuthority(
+    registries.map(({ name, names, kind }) => {
+      return { registry: name, patterns: names, mayOwnNothing: kind === 'hosted' }
+    }),
+  )
 }
 
 /** Nothing else can be called so: names of upstreams hold no space. */

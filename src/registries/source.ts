@@ -13,16 +13,35 @@ import type { TarballMode } from './tarball-modes.ts'
 import type { Trust } from './trust.ts'
 import type { Upstream } from './upstream.ts'
 
+/** A registry as it is asked: over the network, or in this process for what lives here. */
+export type Asked = Pick<Upstream, keyof Upstream>
+
+/** What only packages that live here have. */
+export type Housed = {
+  /** Not everybody may know of it: nothing of it is logged. */
+  isPrivate(name: string): boolean
+  /** The entity tag of its packument as it is now; null when there is none. */
+  etagOf(name: string): string | null
+  /** It owns no name yet. */
+  isEmpty(): boolean
+  /** The bytes of a version, checked just now. @throws RegistryError */
+  tarball(integrity: string): Promise<Blob>
+}
+
 /**
  * One registry in use, with the mirrors that may stand in for it and for no other.
  * @property cacheName what its documents are cached under: another one when they must not be found
+ * @property housed there when its packages live here
  */
 export type Source = {
   name: string
   namespace: string
   cacheName: string
   tarballs: TarballMode
-  upstream: Upstream
+  /** Since when it is in strict mode (strict.ts); null: it is not. */
+  strictSince: string | null
+  upstream: Asked
+  housed?: Housed
   trust: Trust
   mirrors: Mirrors
 }

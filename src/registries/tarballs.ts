@@ -8,34 +8,26 @@
  * @module
  */
 import type { Incidents } from '../db/incidents.ts'
+import type { Contents } from '../db/contents.ts'
 import type { Packages, VersionSummary } from '../db/packages.ts'
-import { defaultRegistryUrl } from './default-registry.ts'
+import { recordAltered } from './altered-tarball.ts'
+import { hashedToo } from './content.ts'
 import { RegistryError } from './errors.ts'
 import { verifyStream } from './integrity.ts'
 import type { Mirror } from './mirror.ts'
-import { BAD_MIRROR } from './mirrors.ts'
 import type { TarballCache } from './tarball-cache.ts'
+import type { Policy } from './policy.ts'
 import { passesBytes } from './tarball-modes.ts'
-import { timestamp } from './timestamp.ts'
+import { assertListed, type FoundTarball, locateTarball, type Places } from './tarball-location.ts'
 import type { OpenedTarball } from './upstream.ts'
 import type { Proxy } from './proxy.ts'
+import { UNPUBLISHED_STATE, unpublishedError } from './hosted-records.ts'
 import { isRefusalCode, refusalError } from './refusal.ts'
+import type { Sampler } from './sampler.ts'
 import type { Source, Sources } from './source.ts'
+import type { Strict } from './strict.ts'
+import { untrustedIn, type ViewTrust } from './views-trust.ts'
 
-/** Incident of bytes that do not match their record; the version itself stays as it is. */
-const TARBALL_INCIDENT = 'altered-tarball'
-
-/**
- * A tarball that may be served: its URL at the registry, its path at mirrors, and what its bytes
- * must hash to.
- */
-export type FoundTarball = {
-  source: Source
-  url: string
-  path: string
-  integrity: string
-  row: VersionSummary
-}
 /** Bytes that end in an error rather than in a wrong last chunk. */
 export type VerifiedBytes = { stream: ReadableStream<Uint8Array>; length: number | null }
 /** The answer to a request for a tarball. `whole`: at hand, any part of it can be sent. */
@@ -56,7 +48,14 @@ export type TarballsNeeds = {
   incidents: Incidents
   proxy: Proxy
   cache: TarballCache
+  contents: Contents
+  places: Places
+  sampler: Pick<Sampler, 'redirected'>
+  policy: Policy
+  strict: Strict
   base: string
+  /** The view that they are read through; without one, nothing is taken away. */
+  view?: ViewTrust
   now: () => Date
   warn: (message: string) => void
 }
@@ -73,12 +72,17 @@ export class Tarballs {
   async find(name: string, file: string): Promise<FoundTarball> {
     const source = this.#needs.sources.ownerOf(name)
     const row = await this.#rowOf(source, name, file)
+    if (row.state === UNPUBLISHED_STATE) throw unpublishedError(row)
     if (isRefusalCode(row.state)) {
       throw refusalError(this.#needs.base, { ...row, code: row.state })
     }
-    const url = locationOf(source, row)
-    const path = pathOf(source, row, url)
-    return { source, url, path, integrity: row.integrity ?? '', row }
+    const { base, view } = this.#needs
+    const untrusted = untrustedIn(view, row)
+    if (untrusted !== null) throw refusalError(base, { ...row, ...untrusted })
+    this.#needs.policy.assertServed(row, { base, view: view?.name ?? null })
+    const unproven = this.#needs.strict.refusalOf(source, row)
+    if (unproven !== undefined) throw refusalError(this.#needs.base, { ...row, ...unproven })
+    return locateTarball(source, row)
   }
 
   /**
@@ -87,9 +91,15 @@ export class Tarballs {
    */
   async answer(found: FoundTarball, clientChecks: boolean): Promise<TarballAnswer> {
     const { source, url, path, integrity, row } = found
+    if (source.housed !== undefined) {
+      return { kind: 'whole', data: await source.housed.tarball(integrity) }
+    }
     if (!passesBytes(source.tarballs, clientChecks)) {
-      const mirror = await source.mirrors.placeFor(row.name, path)
-      return { kind: 'redirect', url: mirror?.urlOf(path) ?? url }
+      const { places, sampler } = this.#needs
+      const at = (mirror: Mirror) => places.at(mirror, found)
+      const mirror = await source.mirrors.placeFor(row.name, path, at)
+      sampler.redirected(found, mirror)
+      return { kind: 'redirect', url: mirror?.urlOf(at(mirror)) ?? url }
     }
     if (source.tarballs !== 'cache') {
       return { kind: 'stream', ...(await this.#verified(found, chunks => chunks)) }
@@ -104,15 +114,26 @@ export class Tarballs {
   /** Its bytes, checked against the record while they pass, through one stage more. */
   async #verified(found: FoundTarball, stage: (chunks: Chunks) => Chunks): Promise<VerifiedBytes> {
     const opened = await this.#open(found)
-    const checked = stage(verifyStream(opened.stream, found.integrity))
+    const verified = verifyStream(opened.stream, found.integrity)
+    const checked = stage(hashedToo(verified, sha256 => this.#note(sha256, found.integrity)))
     const stream = pulled(checked, error => this.#failed(found, opened, error))
     return { stream, length: opened.length }
   }
 
+  /** By its other hash too these bytes can be asked for from now on. */
+  #note(sha256: string, integrity: string): void {
+    try {
+      this.#needs.contents.note(sha256, integrity)
+    } catch (error) {
+      this.#needs.warn(`the SHA-256 of ${integrity} cannot be kept: ${String(error)}`)
+    }
+  }
+
   /** The first place that begins to send: a mirror that is well and has it, else the registry. */
   async #open(found: FoundTarball): Promise<Opened> {
-    const { source, path, url, row } = found
+    const { source, url, row } = found
     for (const mirror of source.mirrors.candidates(row.name)) {
+      const path = this.#needs.places.at(mirror, found)
       if (!(await mirror.offers(path))) continue
       try {
         return { ...(await mirror.openTarball(path)), url: mirror.urlOf(path), mirror }
@@ -128,32 +149,11 @@ export class Tarballs {
   /** Other bytes than the record says: the evidence is kept, whoever asked gets a cut connection. */
   #failed(found: FoundTarball, { url, mirror }: Opened, error: unknown): void {
     const detail = error instanceof Error ? error.message : String(error)
-    const { name, version, namespace, leafIndex } = found.row
+    const { name, version } = found.row
     this.#needs.warn(`tarball of ${name}@${version} from ${url}: ${detail}`)
     if (!(error instanceof RegistryError) || error.code !== 'upstream-bad-answer') return
-    const who = mirror === undefined ? 'its registry' : `mirror ${mirror.name}`
-    const sentence = `${name}@${version}: ${who} sends other bytes than were recorded; none were passed on whole`
-    const observed = timestamp(this.#needs.now())
-    const evidence = {
-      ...(mirror !== undefined && { mirror: mirror.name }),
-      record: leafIndex,
-      sources: [{ url, observed }],
-      detail,
-    }
-    this.#needs.incidents.record(
-      {
-        code: mirror === undefined ? TARBALL_INCIDENT : BAD_MIRROR,
-        namespace,
-        name,
-        version,
-        claim: detail,
-        sentence,
-        evidence: JSON.stringify(evidence),
-      },
-      observed,
-    )
     // The next attempt goes elsewhere.
-    if (mirror !== undefined) found.source.mirrors.distrust(name)
+    recordAltered(this.#needs, found, { url, mirror }, detail)
   }
 
   async #rowOf(source: Source, name: string, file: string): Promise<VersionSummary> {
@@ -166,45 +166,6 @@ export class Tarballs {
       package: name,
     })
   }
-}
-
-/**
- * The tarball's URL at its registry. A registry that stands in for the default one (a company
- * mirror) hands out the default one's URLs: its own copy is meant.
- */
-function locationOf(source: Source, row: VersionSummary): string {
-  const given = URL.parse(row.tarball)
-  if (given === null || (given.protocol !== 'https:' && given.protocol !== 'http:')) {
-    throw new RegistryError(
-      'upstream-bad-answer',
-      `${row.name}@${row.version}: ${source.name} names no usable tarball URL`,
-      { package: row.name, version: row.version },
-    )
-  }
-  const home = new URL(defaultRegistryUrl())
-  const base = new URL(source.upstream.url)
-  if (given.origin !== home.origin || base.origin === home.origin) return given.href
-  return new URL(given.pathname.slice(1), withSlash(base)).href
-}
-
-/** Its path below the registry's URL, by which mirrors know it. */
-function pathOf(source: Source, row: VersionSummary, url: string): string {
-  const base = source.upstream.url
-  // Elsewhere than below its registry: a mirror has it, if at all, where it has everything.
-  return url.startsWith(base) ? url.slice(base.length) : `${row.name}/-/${row.file}`
-}
-
-/** Only origins that the operator listed are ever connected to; a document cannot add one. */
-function assertListed({ source, url, row }: FoundTarball): void {
-  const { host, origin } = new URL(url)
-  if (origin === new URL(source.upstream.url).origin) return
-  const { name: pkg, version } = row
-  const sentence = `${pkg}@${version}: ${source.name} keeps it at ${host}, which is not listed here, and its bytes have to pass through here`
-  throw new RegistryError('upstream-bad-answer', sentence, { package: pkg, version })
-}
-
-function withSlash(base: URL): URL {
-  return base.pathname.endsWith('/') ? base : new URL(`${base.href}/`)
 }
 
 /** A stream that asks for a chunk only when its reader does: a slow client holds nothing in memory. */

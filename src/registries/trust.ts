@@ -10,12 +10,14 @@
  * is never taken for one that has none. Signatures themselves are checked in signature.ts.
  * @module
  */
+import type { Incidents } from '../db/incidents.ts'
 import type { KeyState, UpstreamKeyRow, Upstreams } from '../db/upstreams.ts'
 import type { KeyLeaf } from '../log/leaf.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
 import type { Log } from '../log/log.ts'
 import { RegistryError } from './errors.ts'
 import type { TrustedKey } from './inspect.ts'
+import { recordKeyChange } from './key-change.ts'
 import type { RegistryKey } from './keys.ts'
 import { KEY_TYPE, parseKeys } from './keys.ts'
 import { timestamp } from './timestamp.ts'
@@ -37,6 +39,7 @@ export type TrustNeeds = {
   mode: 'auto' | 'require' | 'off'
   upstream: Pick<Upstream, 'fetchKeys'>
   store: Upstreams
+  incidents: Incidents
   db: RegistryDb
   log: Log
   now: () => Date
@@ -112,14 +115,22 @@ export class Trust {
   }
 
   /**
-   * Ends a key: it vouches for no version that is not in the log yet, and cannot come back. It stays
-   * in `/-/npm/v1/keys`, for what it signed is still served. Retiring twice changes nothing.
+   * Ends a key: it vouches for no version that is not in the log yet, and cannot come back. What it
+   * signed before is served, but the key leaves `/-/npm/v1/keys`, so that audits tell who has it.
+   * Retiring twice changes nothing.
    * @param along as in `approve`
    * @throws RegistryError not-found
    */
   retire(keyid: string, along: (row: UpstreamKeyRow) => void = noop): UpstreamKeyRow {
     const key = this.#known(keyid)
     return key.state === 'retired' ? key : this.#change(key, 'retire', 'retired', along)
+  }
+
+  /** Takes a key of our own at once: nobody has to approve what this server itself signs with. */
+  adopt(key: RegistryKey): void {
+    const known = this.keys().find(({ keyid }) => keyid === key.keyid)
+    if (known === undefined) this.#takeFirst([key])
+    else if (known.state !== 'approved') this.approve(key.keyid)
   }
 
   #known(keyid: string): UpstreamKeyRow {
@@ -238,7 +249,7 @@ export class Trust {
     const { name, store } = this.#needs
     const firstSeen = timestamp(this.#needs.now())
     store.addKey({ ...keyRow(name, key, firstSeen), state: 'pending' })
-    this.#needs.warn(`${name} publishes a new key ${key.keyid}: refused until it is approved`)
+    recordKeyChange(this.#needs, key.keyid, firstSeen)
   }
 }
 

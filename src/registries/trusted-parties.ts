@@ -3,7 +3,9 @@
  * use, how far they sign, how they are, and the union of their keys plus our own.
  *
  * Keys that wait for approval vouch for nothing here and are not handed on; neither is any key of a
- * mirror, which vouches for nothing ever. A retired key stays: what it signed is still served.
+ * mirror, which vouches for nothing ever. A key that its registry no longer publishes stays: what it
+ * signed is still served. One that the operator retired does not: an audit is to tell who has what
+ * it signed. Our own keys stay, also those that signed before the one that does.
  * Clients do not bind a key to the packages of its registry; this server does (signature.ts),
  * before it serves anything.
  * @module
@@ -16,7 +18,8 @@ import type { PublishedKey } from './own-key.ts'
 /** One registry or mirror as `/-/registries` shows it. */
 export type Party = {
   name: string
-  kind: 'registry' | 'mirror'
+  /** `hosted`: what lives here. */
+  kind: 'registry' | 'mirror' | 'hosted'
   /** The registry that a mirror belongs to. */
   mirrorOf: string | null
   url: string
@@ -31,6 +34,10 @@ export type Party = {
    */
   signatures: 'signed' | 'unsigned' | null
   tarballs: string
+  /** Further origins that may send its tarballs. */
+  tarballOrigins: string[]
+  /** Since when versions are offered only after a look into their tarballs; null: they need none. */
+  strictSince: string | null
   /** `down`: it failed several times in a row and is not asked for a moment. */
   health: 'up' | 'down'
   keys: { keyid: string; expires: string | null; state: string; firstSeen: string }[]
@@ -60,8 +67,9 @@ export class TrustedParties {
     const { upstreams, ownKeys } = this.#needs
     const taken = new Map<string, string>()
     for (const { name, kind } of upstreams.list()) {
-      for (const key of kind === 'registry' ? upstreams.keys(name) : []) {
-        if (key.state !== 'pending' && !taken.has(key.keyid)) taken.set(key.keyid, key.json)
+      for (const key of kind === 'mirror' ? [] : upstreams.keys(name)) {
+        if (key.state === 'pending' || key.state === 'retired') continue
+        if (!taken.has(key.keyid)) taken.set(key.keyid, key.json)
       }
     }
     for (const [keyid, json] of ownKeys.published()) {
@@ -81,14 +89,16 @@ export class TrustedParties {
     return this.#needs.ownKeys.current
   }
 
-  /** Every registry and mirror in use. */
+  /** Every registry and mirror in use; the one in the house as soon as a name is its own. */
   list(): Party[] {
-    return this.#needs.upstreams.list().map(row => this.#partyOf(row))
+    const rows = this.#needs.upstreams.list()
+    const isUsed = ({ kind, names }: UpstreamRow) => kind !== 'hosted' || names.length > 0
+    return rows.filter(isUsed).map(row => this.#partyOf(row))
   }
 
   #partyOf(row: UpstreamRow): Party {
     const { name, kind, mirrorOf, url, namespace, names, tarballs } = row
-    const isRegistry = kind === 'registry'
+    const isRegistry = kind !== 'mirror'
     const state = this.#needs.stateOf(new URL(url).origin)
     return {
       name,
@@ -100,6 +110,8 @@ export class TrustedParties {
       mode: row.signatures,
       signatures: isRegistry ? signaturesOf(row) : null,
       tarballs,
+      tarballOrigins: row.tarballOrigins,
+      strictSince: row.strictSince,
       health: state === 'open' ? 'down' : 'up',
       keys: isRegistry ? this.#needs.upstreams.keys(name).map(shownKey) : [],
     }
@@ -107,6 +119,8 @@ export class TrustedParties {
 }
 
 function signaturesOf(row: UpstreamRow): 'signed' | 'unsigned' {
+  // What lives here is signed by our own key, whatever the row says.
+  if (row.kind === 'hosted') return 'signed'
   if (row.signatures === 'off') return 'unsigned'
   return row.signatures === 'require' || row.signsSince !== null ? 'signed' : 'unsigned'
 }

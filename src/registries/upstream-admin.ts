@@ -25,7 +25,7 @@ import {
   rowOf,
   type UpstreamSettings,
 } from './upstream-request.ts'
-import { assertTable, changeOf } from './upstream-rules.ts'
+import { assertTable, changeOf, type UpstreamFacts } from './upstream-rules.ts'
 import {
   formatSecret,
   openSecret,
@@ -101,7 +101,7 @@ export class UpstreamAdmin implements UpstreamOperations {
 
   async add(asked: NewUpstream, confirm: readonly string[]): Promise<UpstreamView> {
     const found = await this.#probeNew(asked)
-    assertConfirmed(asked.name, found.keys, confirm)
+    assertConfirmed(asked.name, found, confirm)
     const { upstreams } = this.#needs
     this.#save('upstream.add', asked.name, () => {
       // Checked again: another change may have been saved while the server was asked.
@@ -131,7 +131,7 @@ export class UpstreamAdmin implements UpstreamOperations {
     confirm: readonly string[],
   ): Promise<UpstreamView> {
     const found = await this.#probeSettings(name, settings)
-    if (found !== null) assertConfirmed(name, found.keys, confirm)
+    if (found !== null) assertConfirmed(name, found, confirm)
     const { upstreams } = this.#needs
     this.#save('upstream.set', name, () => {
       const before = this.#row(name)
@@ -161,6 +161,9 @@ export class UpstreamAdmin implements UpstreamOperations {
     if (name === FIRST_UPSTREAM) {
       const why = 'npm is made again at every start: its URL is a setting, `serve --upstream URL`'
       throw new RegistryError('conflict', why)
+    }
+    if (view.kind === 'hosted') {
+      throw new RegistryError('conflict', `${name} is where packages live here: it cannot be removed`)
     }
     const mirrors = this.#mirrorsOf(name).map(mirror => mirror.name)
     if (mirrors.length > 0) {
@@ -252,7 +255,8 @@ export class UpstreamAdmin implements UpstreamOperations {
     const known = this.#needs.factory.sources.get(row.mirrorOf ?? name)?.trust.stored()
     const judgedBy = known !== undefined && known.signs ? known : null
     const namespaces = [...new Set(this.#needs.upstreams.list().map(other => other.namespace))]
-    return await probe(this.#needs, { options, sample, judgedBy, namespaces })
+    const isMirror = row.mirrorOf !== null
+    return await probe(this.#needs, { options, isMirror, sample, judgedBy, namespaces })
   }
 
   #newRow(asked: NewUpstream) {
@@ -274,9 +278,11 @@ export class UpstreamAdmin implements UpstreamOperations {
     return this.#needs.upstreams.list().filter(({ mirrorOf }) => mirrorOf === name)
   }
 
-  #factsOf(row: UpstreamRow): { isRecorded: boolean; hasSecret: boolean } {
-    const isRecorded = this.#needs.upstreams.hasRecords(row.namespace)
-    return { isRecorded, hasSecret: this.#summaryOf(row) !== null }
+  #factsOf(row: UpstreamRow): UpstreamFacts {
+    const { upstreams } = this.#needs
+    const isRecorded = upstreams.hasRecords(row.namespace)
+    const housed = row.kind === 'hosted' ? upstreams.packagesOf(row.namespace) : []
+    return { isRecorded, housed, hasSecret: this.#summaryOf(row) !== null, now: this.#now() }
   }
 
   #keepSecret(row: Pick<UpstreamRow, 'name' | 'url'>, secret: UpstreamSecret | null): void {

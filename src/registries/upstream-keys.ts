@@ -7,6 +7,7 @@
 import type { Upstreams } from '../db/upstreams.ts'
 import { identityKey, type KeyLeaf } from '../log/leaf.ts'
 import type { Log, LogStore } from '../log/log.ts'
+import type { Binding } from './dns-identity.ts'
 import { RegistryError } from './errors.ts'
 import type { RegistryKey } from './keys.ts'
 import { keyRow } from './trust.ts'
@@ -14,18 +15,28 @@ import { keyRow } from './trust.ts'
 /** What keys are kept in. */
 export type KeyImportNeeds = { upstreams: Upstreams; log: Log; store: LogStore }
 
-/** Throws unless `confirm` is exactly the fingerprints of `keys`. */
-export function assertConfirmed(
-  name: string,
-  keys: readonly RegistryKey[],
-  confirm: readonly string[],
-): void {
-  const found = new Set(keys.map(({ keyid }) => keyid))
-  if (found.size === new Set(confirm).size && confirm.every(keyid => found.has(keyid))) return
-  const shown = found.size === 0 ? 'no keys' : [...found].join(', ')
+/** What a person has to agree to: keys by their fingerprints, and what speaks against them. */
+export type ToConfirm = { keys: readonly { keyid: string }[]; bindings: readonly Binding[] }
+
+/** `different:dns`: the domain names other keys. A person may know why. */
+export function confirmationsOf({ keys, bindings }: ToConfirm): string[] {
+  const different = bindings.filter(({ state }) => state === 'different')
+  return [...keys.map(({ keyid }) => keyid), ...different.map(({ by }) => `different:${by}`)]
+}
+
+/** Throws unless `confirm` is exactly what `found` asks for. */
+export function assertConfirmed(name: string, found: ToConfirm, confirm: readonly string[]): void {
+  const asked = new Set(confirmationsOf(found))
+  if (asked.size === new Set(confirm).size && confirm.every(each => asked.has(each))) return
+  const shown =
+    found.keys.length === 0 ? 'no keys' : found.keys.map(({ keyid }) => keyid).join(', ')
+  const against = found.bindings
+    .filter(({ by, state }) => state === 'different' && !confirm.includes(`different:${by}`))
+    .map(({ at, detail }) => `; ${at} speaks against it: ${detail}`)
+    .join('')
   throw new RegistryError(
     'conflict',
-    `${name} publishes ${shown}, which is not what was confirmed; nothing was saved`,
+    `${name} publishes ${shown}, which is not what was confirmed${against}; nothing was saved`,
   )
 }
 

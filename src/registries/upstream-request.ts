@@ -20,6 +20,8 @@ const URL_CHARS_MAX = 2048
 /** As authority.ts bounds the table. */
 const PATTERNS_MAX = 10_000
 const PATTERN_CHARS_MAX = 256
+/** A registry has one or two stores; more would be a list of strangers. */
+const TARBALL_ORIGINS_MAX = 16
 /** Fingerprints: keys.ts takes no more keys than this. */
 const CONFIRM_MAX = 64
 
@@ -38,6 +40,12 @@ const Settings = {
       Type.Literal('stream'),
       Type.Literal('cache'),
     ]),
+  ),
+  /** Look into tarballs before versions are offered (strict.ts). */
+  strict: Type.Optional(Type.Boolean()),
+  /** Further origins that may send its tarballs. */
+  tarballOrigins: Type.Optional(
+    Type.Array(Type.String({ maxLength: URL_CHARS_MAX }), { maxItems: TARBALL_ORIGINS_MAX }),
   ),
   /** A package to look at before anything is saved. */
   sample: Type.Optional(Type.String({ maxLength: PATTERN_CHARS_MAX })),
@@ -83,7 +91,8 @@ export function rowOf(asked: NewUpstream, registry: UpstreamRow | null, created:
     throw refused(`${JSON.stringify(name)} is no name: use a to z, digits, dots and dashes`)
   }
   const url = normalUrl(asked.url)
-  const base = { name, url, kind, created }
+  const tarballOrigins = originsOf(asked.tarballOrigins ?? [])
+  const base = { name, url, kind, created, strictSince: null, tarballOrigins }
   if (kind === 'mirror') return { ...base, ...mirrorFields(asked, registry) }
   if (asked.of !== undefined) throw refused('only a mirror belongs to another registry')
   if (asked.names === undefined || asked.names.length === 0) {
@@ -96,6 +105,7 @@ export function rowOf(asked: NewUpstream, registry: UpstreamRow | null, created:
     names: asked.names,
     signatures: asked.signatures ?? 'auto',
     tarballs: asked.tarballs ?? (isClosed(asked) ? 'stream' : 'redirect'),
+    strictSince: asked.strict === true ? created : null,
   }
 }
 
@@ -115,10 +125,25 @@ function mirrorFields(asked: NewUpstream, registry: UpstreamRow | null) {
 
 /** What a mirror serves is judged by its registry's settings: it has none of its own. */
 export function assertForMirror(asked: UpstreamSettings | NewUpstream): void {
-  for (const field of ['names', 'namespace', 'signatures', 'tarballs'] as const) {
+  for (const field of ['names', 'namespace', 'signatures', 'tarballs', 'strict'] as const) {
     if (asked[field] === undefined) continue
     throw refused(`a mirror has no ${field} of its own: those of its registry count`)
   }
+}
+
+/** Origins in the form that they are compared in, each once. @throws RegistryError bad-request */
+export function originsOf(given: readonly string[]): string[] {
+  const origins = given.map(text => {
+    const url = URL.parse(text)
+    const isOrigin = url !== null && (url.origin === text || `${url.origin}/` === text)
+    if (isOrigin && (url.protocol === 'https:' || isLoopback(url))) return url.origin
+    throw refused(`${JSON.stringify(text.slice(0, 80))} is no origin, as https://files.example is`)
+  })
+  return [...new Set(origins)]
+}
+
+function isLoopback({ protocol, hostname }: URL): boolean {
+  return protocol === 'http:' && /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname)
 }
 
 /** Checks the namespace of an upstream. @throws RegistryError bad-request */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { UpstreamChange, UpstreamRow } from '../db/upstreams.ts'
-import { AuthorityError } from './authority.ts'
+import { AuthorityError, matchesName } from './authority.ts'
 import { RegistryError } from './errors.ts'
 import { authorityOf } from './source-factory.ts'
 import {
@@ -12,12 +12,16 @@ import {
   FIRST_UPSTREAM,
   namespaceOf,
   normalUrl,
+  originsOf,
   type UpstreamSettings,
 } from './upstream-request.ts'
 
+/** Names in one sentence: a line of a terminal. */
+const LEFT_SHOWN_MAX = 5
+
 /** Throws the reason when the rows can be read in two ways. @throws RegistryError conflict */
 export function assertTable(rows: readonly UpstreamRow[]): void {
-  const registries = rows.filter(({ kind }) => kind === 'registry')
+  const registries = rows.filter(({ kind }) => kind !== 'mirror')
   const owners = new Map<string, string>()
   for (const { name, namespace } of registries) {
     const owner = owners.get(namespace)
@@ -37,24 +41,35 @@ export function assertTable(rows: readonly UpstreamRow[]): void {
 }
 
 /**
- * What `settings` change of `row`. @property isRecorded whether the log has records of its namespace
+ * What a change is judged by. @property isRecorded whether the log has records of its namespace
+ * @property housed the packages that live here, for the row that stands for them
  * @property hasSecret whether a credential is kept for its origin
- * @throws RegistryError
  */
+export type UpstreamFacts = {
+  isRecorded: boolean
+  housed: readonly string[]
+  hasSecret: boolean
+  now: string
+}
+
+/** What `settings` change of `row`. @throws RegistryError */
 export function changeOf(
   row: UpstreamRow,
   settings: UpstreamSettings,
-  facts: { isRecorded: boolean; hasSecret: boolean },
+  facts: UpstreamFacts,
 ): UpstreamChange {
-  const { names, signatures, tarballs } = settings
+  const { names, signatures, tarballs, tarballOrigins } = settings
   if (Object.keys(settings).every(field => field === 'sample')) {
     throw new RegistryError('bad-request', `say what is to change of ${row.name}`)
   }
   if (row.kind === 'mirror') assertForMirror(settings)
+  if (row.kind === 'hosted') assertForHosted(row, settings, facts.housed)
   const change: UpstreamChange = {
     ...(names !== undefined && { names }),
     ...(signatures !== undefined && { signatures }),
     ...(tarballs !== undefined && { tarballs }),
+    ...(tarballOrigins !== undefined && { tarballOrigins: originsOf(tarballOrigins) }),
+    ...strictOf(row, settings, facts.now),
   }
   if (settings.url !== undefined) change.url = urlOf(row, settings, facts.hasSecret)
   if (settings.namespace !== undefined && settings.namespace !== row.namespace) {
@@ -64,6 +79,28 @@ export function changeOf(
     change.namespace = namespaceOf(row.name, settings.namespace)
   }
   return change
+}
+
+/** Which names live here is all that can be said of it, and none that does can be given away. */
+function assertForHosted(
+  row: UpstreamRow,
+  { names, ...others }: UpstreamSettings,
+  housed: readonly string[],
+): void {
+  const [other] = Object.keys(others)
+  if (other !== undefined) {
+    throw new RegistryError('bad-request', `${row.name} has no ${other} to change: only its names`)
+  }
+  const left = housed.filter(name => !names?.some(pattern => matchesName(pattern, name)))
+  if (left.length === 0) return
+  const shown = left.slice(0, LEFT_SHOWN_MAX).join(', ')
+  throw conflict(`these live here and stay: ${shown}: keep them, or their scopes, in the names`)
+}
+
+/** Turned on again, it begins anew: what was seen while it was off is checked by no promise. */
+function strictOf(row: UpstreamRow, { strict }: UpstreamSettings, now: string): UpstreamChange {
+  if (strict === undefined || strict === (row.strictSince !== null)) return {}
+  return { strictSince: strict ? now : null }
 }
 
 function urlOf(row: UpstreamRow, settings: UpstreamSettings, hasSecret: boolean): string {

@@ -6,6 +6,7 @@
  */
 import { type Static, Type } from '@sinclair/typebox'
 import type { UpstreamKeyRow, UpstreamRow } from '../db/upstreams.ts'
+import { BindingShape } from './dns-identity.ts'
 import type { Probe } from './probe.ts'
 import type { SecretSummary } from './upstream-secret.ts'
 
@@ -25,7 +26,8 @@ export type KeyView = Static<typeof KeyViewShape>
 
 export const UpstreamViewShape = Type.Object({
   name: Type.String(),
-  kind: words('registry', 'mirror'),
+  /** `hosted`: what lives here. */
+  kind: words('registry', 'mirror', 'hosted'),
   /** The registry that a mirror belongs to. */
   of: TextOrNull,
   url: Type.String(),
@@ -33,6 +35,10 @@ export const UpstreamViewShape = Type.Object({
   names: Type.Array(Type.String()),
   signatures: words('auto', 'require', 'off'),
   tarballs: words('canonical', 'redirect', 'upstream', 'stream', 'cache'),
+  /** Further origins that may send its tarballs. */
+  tarballOrigins: Type.Array(Type.String()),
+  /** Since when versions are offered only after a look into their tarballs. */
+  strictSince: TextOrNull,
   /** Since when it is known to sign; from then on it has to. */
   signsSince: TextOrNull,
   created: Type.String(),
@@ -55,6 +61,8 @@ export const ProbeViewShape = Type.Object({
   url: Type.String(),
   signatures: words('signed', 'unsigned'),
   keys: Type.Array(Type.Object({ keyid: Type.String(), expires: TextOrNull })),
+  /** What its domain and its DID document say of its keys. */
+  bindings: Type.Array(BindingShape),
   refusedKeys: Type.Array(Type.Object({ keyid: Type.String(), reason: Type.String() })),
   sample: Type.Union([
     Type.Object({
@@ -90,7 +98,8 @@ export function upstreamView(
   health: UpstreamView['health'],
 ): UpstreamView {
   const { name, kind, mirrorOf, url, namespace, names, signatures, tarballs } = row
-  const { signsSince, created } = row
+  const { signsSince, created, tarballOrigins, strictSince } = row
   const shown = { name, kind, of: mirrorOf, url, namespace, names, signatures, tarballs }
-  return { ...shown, signsSince, created, credential, keys: keys.map(keyView), health }
+  const more = { tarballOrigins, strictSince }
+  return { ...shown, ...more, signsSince, created, credential, keys: keys.map(keyView), health }
 }

@@ -14,7 +14,7 @@ import { KEYS_BYTES_MAX } from './keys.ts'
 import { UnreachableError } from './unreachable.ts'
 import type { ClientCertificate, Credential } from './credential.ts'
 import type { FetchedAnswer, Fetcher } from './fetcher.ts'
-import type { Site } from './hops.ts'
+import { isListed, type Site } from './hops.ts'
 
 /** The largest known packuments have some 100 MB; memory for more than twice that is no service. */
 export const PACKUMENT_BYTES_MAX = 256 * 1024 * 1024
@@ -111,6 +111,12 @@ export class Upstream {
   /** How the registry's server does: `open` means that it is down and not asked for a moment. */
   get state(): ReturnType<Fetcher['stateOf']> {
     return this.#fetcher.stateOf(this.#site.origin)
+  }
+
+  /** Whether a URL is on one of its origins: its own, or one that the operator listed for it. */
+  lists(url: string): boolean {
+    const parsed = URL.parse(url)
+    return parsed !== null && isListed(this.#site, parsed)
   }
 
   /** The full packument, unless it is what `before` stands for. Throws RegistryError. */
@@ -313,7 +319,8 @@ function checkBase({ name, url, credential, certificate }: UpstreamOptions): URL
 
 function checkOrigin(name: string, origin: string): string {
   const url = URL.parse(origin)
-  if (url !== null && url.protocol === 'https:' && url.origin === origin) return origin
+  const isSafe = url?.protocol === 'https:' || LOOPBACK_HOST.test(url?.hostname ?? '')
+  if (url !== null && isSafe && url.origin === origin) return origin
   throw new RegistryError(
     'bad-request',
     `upstream ${name}: ${JSON.stringify(origin)} is no https origin`,
