@@ -25,21 +25,58 @@ const STATUS: Record<ErrorCode, number> = {
   'not-found': 404,
   'too-large': 502,
   'conflict': 409,
+  'forbidden': 403,
+  'gone': 410,
+  'method-not-allowed': 405,
+  'unsupported-media-type': 415,
+  'precondition-failed': 412,
+  'body-too-large': 413,
+  'unprocessable': 422,
+  'too-many-requests': 429,
   'internal': 500,
   'upstream-bad-answer': 502,
   'upstream-unreachable': 503,
   'busy': 503,
 }
 
+/**
+ * The statuses of the admin API where they differ: there another server that does not answer, or
+ * wants a credential, is something wrong with what was asked, not with this server.
+ */
+const ADMIN_STATUS: Partial<Record<ErrorCode, number>> = {
+  'refused': 422,
+  'too-large': 422,
+  'upstream-bad-answer': 422,
+  'upstream-unreachable': 422,
+}
+
+/** The status of an error on `/-/api`. */
+export function adminStatusOf(code: ErrorCode): number {
+  return ADMIN_STATUS[code] ?? STATUS[code]
+}
+
+/** The request id that the client gave, or a new one. */
+export function requestIdOf(request: Request): string {
+  const given = request.headers.get('x-request-id')
+  return given !== null && REQUEST_ID.test(given) ? given : crypto.randomUUID()
+}
+
 /** Where failures go. @property fatal ends the process when the error says that it must end */
-export type Report = { logger: Logger; fatal: (error: unknown) => void }
+export type Report = {
+  logger: Logger
+  fatal: (error: unknown) => void
+  /** Counts a refusal by its reason. */
+  refused?: (reason: string) => void
+}
 
 /** The answer for an error on an npm route. */
 export function errorResponse(error: unknown, request: Request, report: Report): Response {
   report.fatal(error)
   const log = report.logger
-  const given = request.headers.get('x-request-id')
-  const requestId = given !== null && REQUEST_ID.test(given) ? given : crypto.randomUUID()
+  if (error instanceof RegistryError && error.code === 'refused') {
+    report.refused?.(error.reason ?? 'other')
+  }
+  const requestId = requestIdOf(request)
   if (!(error instanceof RegistryError)) {
     log.error({ err: error, requestId, path: pathOnly(request) }, 'unexpected error')
     return json(500, {
@@ -53,10 +90,11 @@ export function errorResponse(error: unknown, request: Request, report: Report):
     log.warn({ code: error.code, requestId, detail: error.message }, 'request failed')
   if (status === 403 && wantsPage(request)) return refusalPage(error)
   const headers: Record<string, string> = {}
-  if (status === 503)
+  if (status === 503 || status === 429)
     headers['retry-after'] = String(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS)
   if (status === 401) headers['www-authenticate'] = 'Bearer'
-  if (status === 403) headers['npm-notice'] = headerSafe(error.message)
+  // Of a 401 with a challenge npm shows nothing else.
+  if (status === 401 || status === 403) headers['npm-notice'] = headerSafe(error.message)
   return json(
     status,
     {

@@ -9,7 +9,7 @@ export type ReadinessCheck = { name: string; check: () => void }
 
 /** The health surface. */
 export function healthRoutes(checks: readonly ReadinessCheck[]) {
-  return new Elysia({ name: 'health' })
+  return new Elysia({ name: 'health', detail: { 'x-scope': 'public' } })
     .get('/-/healthz', () => Response.json({ status: 'ok' }))
     .get('/-/ping', () => Response.json({}))
     .get('/-/readyz', () => readiness(checks))

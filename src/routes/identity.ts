@@ -12,7 +12,7 @@ const IDENTITY_CACHE_CONTROL = 'public, max-age=300'
 
 /** The identity surface. */
 export function identityRoutes(parties: TrustedParties) {
-  return new Elysia({ name: 'identity' }).get(
+  return new Elysia({ name: 'identity', detail: { 'x-scope': 'public' } }).get(
     `/${DID_PATH}`,
     () =>
       new Response(parties.didJson(), {

@@ -5,16 +5,18 @@
  */
 import { Elysia } from 'elysia'
 import type { TrustedParties } from '../registries/trusted-parties.ts'
+import type { Through } from './through.ts'
 
 /** npm asks for keys once per audit; a new key should be seen the same day. */
 const KEYS_CACHE_CONTROL = 'public, max-age=300'
 
 /** The keys surface. */
-export function keyRoutes(parties: TrustedParties) {
-  return new Elysia({ name: 'keys' })
+export function keyRoutes(parties: TrustedParties, through?: Through) {
+  return new Elysia({ name: 'keys', detail: { 'x-scope': 'public' } })
     .get(
       '/-/npm/v1/keys',
-      () =>
+      ({ request }) =>
+        through?.(request) ??
         new Response(parties.keysJson(), {
           headers: { 'content-type': 'application/json', 'cache-control': KEYS_CACHE_CONTROL },
         }),

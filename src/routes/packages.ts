@@ -9,13 +9,16 @@
 import { Elysia } from 'elysia'
 import { LRUCache } from 'lru-cache'
 import type { Bodies, Sendable } from '../registries/bodies.ts'
+import { type ContentAddresses, isContentName } from '../registries/content.ts'
 import { RegistryError } from '../registries/errors.ts'
 import { type PackagePath, parsePackagePath } from '../registries/name.ts'
-import type { Proxy, Wanted } from '../registries/proxy.ts'
+import type { ManifestAnswer, Proxy, Wanted } from '../registries/proxy.ts'
 import type { PackumentAnswer } from '../registries/renderings.ts'
 import type { Tarballs } from '../registries/tarballs.ts'
 import { errorResponse, type Report } from './errors.ts'
+import type { Through } from './through.ts'
 import type { Home } from './home.ts'
+import { type Guard, markPrivate } from './private.ts'
 import { parseRange } from './range.ts'
 import {
   isNotModified,
@@ -26,6 +29,7 @@ import {
   wantsFresh,
 } from './request.ts'
 import { Turns } from './turns.ts'
+import type { AddressSource } from './who.ts'
 
 /**
  * No client may hold an answer without asking again (a refusal must take effect at once), and every
@@ -39,6 +43,14 @@ const TARBALL_HEADERS = {
   'cache-control': 'no-store',
 }
 const YARN_1 = 'yarn/1.'
+const NPM = 'npm/'
+/** Commands of npm that resolve dist-tags; its others show packuments to people or write them back. */
+const NPM_RESOLVES: ReadonlySet<string | null> = new Set([
+  'install',
+  'install-test',
+  'update',
+  'exec',
+])
 /** What no package can be called: every other surface lives below it. */
 const OURS = '/-/'
 /** Parsed paths remembered: a few large applications' worth, about 1 MB. */
@@ -49,32 +61,60 @@ export type PackageRoutesNeeds = {
   proxy: Proxy
   tarballs: Tarballs
   bodies: Bodies
+  content: ContentAddresses
   home: Home
+  guard: Guard
+  /** Answers whoever reads through a view; there where requests of everybody arrive. */
+  through?: Through
   prefix: string
   report: Report
 }
 
 /** The package surface. */
 export function packageRoutes(needs: PackageRoutesNeeds) {
-  return new Elysia({ name: 'packages' }).get('/*', ({ request }) => {
-    try {
-      const answer = handle(request, needs)
-      // A fresh answer is sent without a promise; the rest fails through the same door.
-      if (answer instanceof Response) return answer
-      return answer.catch((error: unknown) => errorResponse(error, request, needs.report))
-    } catch (error) {
-      return errorResponse(error, request, needs.report)
-    }
-  })
+  return new Elysia({ name: 'packages', detail: { 'x-scope': 'public' } }).get(
+    '/*',
+    ({ request, server }) => {
+      try {
+        const answer = handle(request, server, needs)
+        // A fresh answer is sent without a promise; the rest fails through the same door.
+        if (answer instanceof Response) return answer
+        return answer.catch((error: unknown) => errorResponse(error, request, needs.report))
+      } catch (error) {
+        return errorResponse(error, request, needs.report)
+      }
+    },
+  )
 }
 
-function handle(request: Request, needs: PackageRoutesNeeds): Response | Promise<Response> {
+function handle(
+  request: Request,
+  server: AddressSource | null,
+  needs: PackageRoutesNeeds,
+): Response | Promise<Response> {
+  const seen = needs.through?.(request)
+  if (seen !== undefined) return seen
   const path = rawPath(request, needs.prefix)
   if (path === '/') return needs.home(request)
   if (path.startsWith(OURS)) {
     throw new RegistryError('not-found', 'this server has nothing under this path of /-/')
   }
   const target = targetOf(path)
+  const { guard, proxy } = needs
+  // Of another registry, asked for by its own path, nothing of what lives here can be learnt.
+  if (!guard.isPrivate(target.name) || !proxy.isHoused(target.name)) {
+    return answerOf(request, target, needs)
+  }
+  guard.assertReadable(request, server, target.name)
+  return Promise.resolve(answerOf(request, target, needs)).then(markPrivate)
+}
+
+function answerOf(
+  request: Request,
+  target: PackagePath,
+  needs: PackageRoutesNeeds,
+): Response | Promise<Response> {
+  if (isContentName(target.name)) return content(request, target, needs)
   if (target.kind === 'packument') return packument(request, target.name, needs)
   if (target.kind === 'manifest') return manifest(request, target.name, target.selector, needs)
   return tarball(request, target.name, target.file, needs)
@@ -108,12 +148,20 @@ function packument(
 
 function wantedBy(request: Request): Wanted {
   const accept = request.headers.get('accept')
+  const agent = request.headers.get('user-agent') ?? ''
   return {
     form: wantedForm(accept),
     // Clients that send no Accept are those that check no integrity: their bytes come through us.
     own: accept === null,
-    noTombstones: request.headers.get('user-agent')?.startsWith(YARN_1) ?? false,
+    noTombstones: agent.startsWith(YARN_1),
+    addressed: isResolving(request, agent),
   }
+}
+
+/** Is the packument for finding a version, so that it may list them by their bytes? */
+function isResolving(request: Request, agent: string): boolean {
+  if (request.url.includes('write=true')) return false
+  return !agent.startsWith(NPM) || NPM_RESOLVES.has(request.headers.get('npm-command'))
 }
 
 function sendPackument(
@@ -162,9 +210,11 @@ function packumentHeaders(answer: PackumentAnswer): Record<string, string> {
     'content-type': typeOf(answer.form),
     'etag': answer.etag,
     'last-modified': new Date(answer.modifiedMs).toUTCString(),
-    'vary': answer.variesByAgent
-      ? 'accept, accept-encoding, user-agent'
-      : 'accept, accept-encoding',
+    'vary': [
+      'accept, accept-encoding',
+      ...(answer.variesByAgent ? ['user-agent, npm-command'] : []),
+      ...(answer.variesByToken ? ['authorization'] : []),
+    ].join(', '),
     'cache-control': CACHE_CONTROL,
   }
   if (answer.stale) headers['warning'] = '110 - "Response is Stale"'
@@ -179,10 +229,30 @@ async function manifest(
 ): Promise<Response> {
   const wanted = wantedBy(request)
   const found = await needs.proxy.manifest(name, selector, wanted, wantsFresh(request))
+  return sendManifest(request, found)
+}
+
+/** Packages that are named by their bytes. */
+async function content(
+  request: Request,
+  target: PackagePath,
+  { content: addresses }: PackageRoutesNeeds,
+): Promise<Response> {
+  if (target.kind === 'packument') {
+    return sendManifest(request, await addresses.packument(target.name))
+  }
+  if (target.kind === 'manifest') {
+    return sendManifest(request, await addresses.manifest(target.name, target.selector))
+  }
+  const why = 'the packument of these bytes says where their tarball is'
+  throw new RegistryError('not-found', why, { package: target.name })
+}
+
+function sendManifest(request: Request, found: ManifestAnswer): Response {
   const headers = {
     'content-type': 'application/json',
     'etag': found.etag,
-    'vary': 'accept, accept-encoding',
+    'vary': 'accept, accept-encoding, authorization',
     'cache-control': CACHE_CONTROL,
   }
   if (isNotModified(request.headers, found.etag, Number.POSITIVE_INFINITY)) {

@@ -10,12 +10,16 @@ import { Elysia } from 'elysia'
 import { RegistryError } from '../registries/errors.ts'
 import { parseIdentity } from '../registries/identity.ts'
 import type { Passing } from '../registries/passing.ts'
+import type { Search } from '../registries/search.ts'
 import { PASS_BODY_BYTES_MAX } from '../registries/upstream.ts'
 import { errorResponse, type Report } from './errors.ts'
 import { queryOf, rawPath } from './request.ts'
+import type { Through } from './through.ts'
+import type { AddressSource, Who } from './who.ts'
 
 const ATTESTATIONS = '/-/npm/v1/attestations/'
 const SEARCH = '/-/v1/search'
+const PUBLIC = { detail: { 'x-scope': 'public' } } as const
 const AUDITS = [
   '/-/npm/v1/security/advisories/bulk',
   '/-/npm/v1/security/audits/quick',
@@ -23,14 +27,23 @@ const AUDITS = [
 ]
 
 /** What the surface needs. @property prefix path part of the public URL, without its last slash */
-export type PassedRoutesNeeds = { passing: Passing; prefix: string; report: Report }
+export type PassedRoutesNeeds = {
+  passing: Passing
+  /** Where packages that live here are found too. */
+  searching?: { who: Who; search: Search }
+  prefix: string
+  report: Report
+  through?: Through
+}
+
+type Server = AddressSource | null
 
 /** The passed-on surface. */
 export function passedRoutes(needs: PassedRoutesNeeds) {
-  const guarded = (work: (request: Request) => Promise<Response>) => {
-    return async ({ request }: { request: Request }) => {
+  const guarded = (work: (request: Request, server: Server) => Promise<Response>) => {
+    return async ({ request, server }: { request: Request; server: Server }) => {
       try {
-        return await work(request)
+        return await (needs.through?.(request) ?? work(request, server))
       } catch (error) {
         return errorResponse(error, request, needs.report)
       }
@@ -39,20 +52,32 @@ export function passedRoutes(needs: PassedRoutesNeeds) {
   const app = new Elysia({ name: 'passed' })
     .get(
       SEARCH,
-      guarded(request => needs.passing.search(queryOf(request))),
+      guarded((request, server) => search(request, server, needs)),
+      PUBLIC,
     )
     .get(
       `${ATTESTATIONS}*`,
       guarded(request => attestations(request, needs)),
+      PUBLIC,
     )
   for (const path of AUDITS) {
     app.post(
       path,
       guarded(request => audit(request, path, needs)),
-      { parse: 'none' },
+      { ...PUBLIC, parse: 'none' },
     )
   }
   return app
+}
+
+async function search(
+  request: Request,
+  server: Server,
+  { searching, passing }: PassedRoutesNeeds,
+): Promise<Response> {
+  const query = queryOf(request)
+  if (searching === undefined) return await passing.search(query)
+  return await searching.search.answer(searching.who(request, server), query)
 }
 
 async function attestations(request: Request, needs: PassedRoutesNeeds): Promise<Response> {

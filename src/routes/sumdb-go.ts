@@ -36,7 +36,7 @@ export function sumdbGoRoutes(needs: SumdbGoRoutesNeeds) {
   const open = openly(needs.report)
   const supported = open(() => readable('', TEXT, HEAD_CACHE_CONTROL))
   const latest = open(() => readable(goRecords.latest(), TEXT, HEAD_CACHE_CONTROL))
-  return new Elysia({ name: 'sumdb-go' })
+  return new Elysia({ name: 'sumdb-go', detail: { 'x-scope': 'public' } })
     .get(`${BESIDE}/supported`, supported)
     .get(`${BESIDE}/latest`, latest)
     .get(

@@ -24,7 +24,7 @@ export type SumdbRoutesNeeds = { records: Records; prefix: string; report: Repor
 /** The log surface. */
 export function sumdbRoutes(needs: SumdbRoutesNeeds) {
   const open = openly(needs.report)
-  return new Elysia({ name: 'sumdb' })
+  return new Elysia({ name: 'sumdb', detail: { 'x-scope': 'public' } })
     .get(
       `${ROOT}/checkpoint`,
       open(() => readable(needs.records.checkpoint(), TEXT, HEAD_CACHE_CONTROL)),

@@ -28,7 +28,7 @@ export function whyRoutes(needs: WhyRoutesNeeds) {
       return errorResponse(error, request, needs.report)
     }
   }
-  return new Elysia({ name: 'why' }).get(`${WHY}*`, answer).get(`${BLOCKED}*`, answer)
+  return new Elysia({ name: 'why', detail: { 'x-scope': 'public' } }).get(`${WHY}*`, answer).get(`${BLOCKED}*`, answer)
 }
 
 function explained(request: Request, needs: WhyRoutesNeeds): Response {
@@ -68,7 +68,9 @@ function explanationJson(found: Explained): Response {
 }
 
 function explanationPage(found: Explained): Response {
-  return page(403, `${found.name}@${found.version} is refused`, found.sentence, [
+  const isOfVersion = found.version !== ''
+  const title = isOfVersion ? `${found.name}@${found.version} is refused` : found.code
+  return page(403, title, found.sentence, [
     ['reason', found.code],
     ['registry', found.namespace],
     ['first seen', found.created],
