@@ -4,6 +4,8 @@
  * @module
  */
 import { isAbsolute, resolve } from 'node:path'
+import { RegistryError } from './registries/errors.ts'
+import { checkCidrs } from './registries/token-network.ts'
 
 /** The configuration cannot be used: a usage error, exit code 2. */
 export class ConfigError extends Error {
@@ -17,6 +19,15 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /** The levels of the server's own log lines, quietest first. */
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const
+
+export type Registration = (typeof REGISTRATIONS)[number]
+
+const REGISTRATIONS = ['closed', 'open'] as const
+
+/** Some 128 bits, also when a person chose it out of hexadecimal digits. */
+const ADMIN_TOKEN_CHARS_MIN = 32
+/** What fits an Authorization header (RFC 6750, section 2.1), and no more than any program makes. */
+const ADMIN_TOKEN = /^[\w.~+/=-]{1,1024}$/
 
 const PORT_MAX = 65_535
 
@@ -88,6 +99,39 @@ export function parseLogLevel(text: string): LogLevel {
   return level
 }
 
+export function parseRegistration(text: string): Registration {
+  const known = REGISTRATIONS.find(each => each === text)
+  if (known === undefined) {
+    throw new ConfigError(`expected one of ${REGISTRATIONS.join(', ')}; got '${text}'`)
+  }
+  return known
+}
+
+/** Networks with commas between them, brought into one form. */
+export function parseNetworks(text: string): string {
+  const parts = text.split(',').map(part => part.trim())
+  try {
+    return checkCidrs(parts.filter(part => part !== '')).join(',')
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error
+    throw new ConfigError(error.message, { cause: error })
+  }
+}
+
+/** Its text is in no message: it is a secret also when it cannot be used. */
+export function parseAdminToken(text: string): string {
+  if (text.length < ADMIN_TOKEN_CHARS_MIN) {
+    throw new ConfigError(
+      `expected at least ${ADMIN_TOKEN_CHARS_MIN} characters, got ${text.length}; ` +
+        'make one with: openssl rand -hex 32',
+    )
+  }
+  if (!ADMIN_TOKEN.test(text)) {
+    throw new ConfigError('expected letters, digits and . _ ~ + / = - only, 1024 at most')
+  }
+  return text
+}
+
 /** The known word nearest to `word`, when it is near enough to be what was meant. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const farthest = Math.max(2, Math.floor(word.length / 3))
@@ -110,4 +154,24 @@ function editDistance(from: string, to: string): number {
     row = next
   }
   return row[to.length] ?? 0
+}
+
+/** Keys of Standard Webhooks have 24 to 64 bytes; less than this can be guessed. */
+const WEBHOOK_SECRET = /^[!-~]{16,256}$/
+
+/** Where incidents are told: any http(s) URL without a user name. It is shown, so no secret is in it. */
+export function parseWebhookUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
+    throw new ConfigError('expected a URL that begins with https:// or http://')
+  }
+  if (url.username !== '' || url.password !== '' || url.hash !== '') {
+    throw new ConfigError('expected a URL without a user name, password and fragment')
+  }
+  return url.href
+}
+
+export function parseWebhookSecret(text: string): string {
+  if (WEBHOOK_SECRET.test(text)) return text
+  throw new ConfigError('expected 16 to 256 printable characters without a space')
 }

@@ -15,11 +15,17 @@ import {
   localUrl,
   nearest,
   parseBaseUrl,
+  parseAdminToken,
   parseFolder,
   parseListen,
   parseLogLevel,
+  parseNetworks,
+  parseRegistration,
+  parseWebhookSecret,
+  parseWebhookUrl,
   type Listen,
   type LogLevel,
+  type Registration,
 } from './config-values.ts'
 
 export type Config = {
@@ -31,6 +37,14 @@ export type Config = {
   /** Replaces the URL of the upstream `npm`; null: the field's own default, read at run time. */
   upstreamUrl: string | null
   logLevel: LogLevel
+  /** Who may make an account by `npm login`. */
+  registration: Registration
+  /** Networks whose machines pass requests on, and say for whom. */
+  trustedProxies: string[]
+  /** Opens everything, without a person; null: there is none. */
+  adminToken: string | null
+  /** Told of each new incident; null: nobody is. */
+  webhook: { url: string; secret: string } | null
 }
 
 /** What `config dump` shows of a setting: its value as text and where that came from. */
@@ -56,12 +70,15 @@ type Setting = {
   about: string
   /** Checks a text and brings it into the form that is used; `from` is where paths begin. */
   normal(text: string, from: string): string
+  /** Never shown: only whether it is set. */
+  secret?: true
 }
 
 /** One of the phone keypad's spellings of "npmx". */
 export const DEFAULT_LISTEN = '127.0.0.1:6769'
 
 const DEFAULT_LOG_LEVEL: LogLevel = 'info'
+const DEFAULT_REGISTRATION: Registration = 'closed'
 
 export const SETTINGS = {
   'listen': {
@@ -83,6 +100,28 @@ export const SETTINGS = {
   'log-level': {
     about: 'silent, error, warn, info or debug',
     normal: parseLogLevel,
+  },
+  'registration': {
+    about: 'closed, or open: everybody may make an account',
+    normal: parseRegistration,
+  },
+  'admin-token': {
+    about: 'a token that may do everything, without a person',
+    normal: parseAdminToken,
+    secret: true,
+  },
+  'trusted-proxies': {
+    about: 'networks of reverse proxies whose X-Forwarded-For is believed, as 10.0.0.0/8,fd00::/8',
+    normal: parseNetworks,
+  },
+  'webhook-url': {
+    about: 'told of each new incident, by POST (Standard Webhooks)',
+    normal: parseWebhookUrl,
+  },
+  'webhook-secret': {
+    about: 'what its messages are signed with: whsec_ and base64, or 16 characters and more',
+    normal: parseWebhookSecret,
+    secret: true,
   },
 } as const satisfies Record<string, Setting>
 
@@ -118,6 +157,12 @@ const SETTING_NAMES = Object.keys(SETTINGS).filter(isSettingName)
 
 function isSettingName(name: string): name is SettingName {
   return Object.hasOwn(SETTINGS, name)
+}
+
+/** Whether a setting is never shown. */
+export function isSecret(name: SettingName): boolean {
+  const setting: Setting = SETTINGS[name]
+  return setting.secret === true
 }
 
 function variableOf(name: SettingName): string {
@@ -181,7 +226,19 @@ function withDefaults(given: (name: SettingName) => string | null, env: Environm
     publicUrl: given('public-url') ?? localUrl(listen),
     upstreamUrl: given('upstream'),
     logLevel: parseLogLevel(given('log-level') ?? DEFAULT_LOG_LEVEL),
+    registration: parseRegistration(given('registration') ?? DEFAULT_REGISTRATION),
+    adminToken: given('admin-token'),
+    trustedProxies: (given('trusted-proxies') ?? '').split(',').filter(each => each !== ''),
+    webhook: webhookOf(given('webhook-url'), given('webhook-secret')),
   }
+}
+
+/** One is nothing without the other: an unsigned message could be anybody's. */
+function webhookOf(url: string | null, secret: string | null): Config['webhook'] {
+  if (url === null && secret === null) return null
+  if (url === null) throw new ConfigError('webhook-secret is set, but no webhook-url')
+  if (secret === null) throw new ConfigError('webhook-url is set, but no webhook-secret')
+  return { url, secret }
 }
 
 function shown(setting: Resolved, config: Config): Resolved {
@@ -191,6 +248,11 @@ function shown(setting: Resolved, config: Config): Resolved {
     'public-url': config.publicUrl,
     'upstream': config.upstreamUrl,
     'log-level': config.logLevel,
+    'registration': config.registration,
+    'admin-token': config.adminToken === null ? null : 'set',
+    'trusted-proxies': config.trustedProxies.join(',') || null,
+    'webhook-url': config.webhook?.url ?? null,
+    'webhook-secret': config.webhook === null ? null : 'set',
   } satisfies Record<SettingName, string | null>
   return { ...setting, value: inUse[setting.name] }
 }

@@ -1,9 +1,9 @@
 /**
  * `config dump`: the settings in use, in the form of the configuration file, so that the output
- * can be kept as one. A setting without a value is a comment.
+ * can be kept as one. A setting without a value is a comment, and so is a secret.
  * @module
  */
-import { loadConfig, SETTINGS, type Flags } from '../config.ts'
+import { isSecret, loadConfig, SETTINGS, type Flags } from '../config.ts'
 import { EXIT, type Io } from './io.ts'
 
 export function configDump(
@@ -22,7 +22,9 @@ export function configDump(
   }
   for (const { name, value, origin } of settings) {
     if (shape.showOrigin) io.out(`# ${SETTINGS[name].about}; from ${origin}\n`)
-    io.out(value === null ? `# ${name} is not set\n` : `${name} = ${JSON.stringify(value)}\n`)
+    if (value === null) io.out(`# ${name} is not set\n`)
+    else if (isSecret(name)) io.out(`# ${name} is set, and not shown\n`)
+    else io.out(`${name} = ${JSON.stringify(value)}\n`)
   }
   return EXIT.ok
 }

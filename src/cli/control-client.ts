@@ -11,10 +11,15 @@ import { type Flags, loadConfig } from '../config.ts'
 import { KeyFileError } from '../db/keys.ts'
 import { LockedError } from '../db/lock.ts'
 import { registryPath } from '../db/open.ts'
+import { RestoringError } from '../db/restoring.ts'
 import { ERROR_CODES, RegistryError } from '../registries/errors.ts'
+import type { Operations } from '../registries/operations.ts'
 import type { UpstreamOperations } from '../registries/upstream-admin.ts'
 import { KeyViewShape, ProbeViewShape, UpstreamViewShape } from '../registries/upstream-view.ts'
 import { controlPath } from '../services-admin.ts'
+import { accountClient, type Call } from './control-accounts.ts'
+import { operatorClients } from './control-operator.ts'
+import { viewClient } from './control-views.ts'
 import { EXIT, type Io } from './io.ts'
 
 /** A probe of a registry that answers slowly takes a minute and a half. */
@@ -36,6 +41,15 @@ export async function withUpstreams(
   io: Io,
   work: (upstreams: UpstreamOperations) => Promise<number>,
 ): Promise<number> {
+  return await withOperations(flags, io, ({ upstreams }) => work(upstreams))
+}
+
+/** As `withUpstreams`, with everything that there is to operate. */
+export async function withOperations(
+  flags: Flags,
+  io: Io,
+  work: (operations: Operations) => Promise<number>,
+): Promise<number> {
   const { config, warnings } = loadConfig(flags)
   for (const warning of warnings) io.err(`warning: ${warning}\n`)
   const { dataDir } = config
@@ -43,12 +57,19 @@ export async function withUpstreams(
     if (!existsSync(registryPath(dataDir))) {
       throw new RegistryError('bad-request', `${dataDir} holds no registry: run 'serve' once first`)
     }
-    const client = new ControlClient(controlPath(dataDir))
-    if (await client.isThere()) return await work(client)
-    const { openUpstreamAdmin } = await import('../services.ts')
+    const path = controlPath(dataDir)
+    const upstreams = new ControlClient(path)
+    const here: Call = (name, args, shape) => call(path, name, args, shape)
+    const others = {
+      accounts: accountClient(here),
+      views: viewClient(here),
+      ...operatorClients(here),
+    }
+    if (await upstreams.isThere()) return await work({ upstreams, ...others })
+    const { openOperations } = await import('../services.ts')
     const warn = (text: string) => io.err(`warning: ${text}\n`)
-    await using opened = await openUpstreamAdmin(config, warn)
-    return await work(opened.upstreams)
+    await using opened = await openOperations(config, warn)
+    return await work(opened)
   } catch (error) {
     return told(error, io)
   }
@@ -63,7 +84,7 @@ function told(error: unknown, io: Io): number {
     io.err(`npmx-registry: ${error.message}, and it has no control socket: stop it first\n`)
     return EXIT.usage
   }
-  if (error instanceof KeyFileError) {
+  if (error instanceof KeyFileError || error instanceof RestoringError) {
     io.err(`npmx-registry: ${error.message}\n`)
     return EXIT.usage
   }
@@ -146,11 +167,20 @@ class ControlClient implements UpstreamOperations {
     args: object,
     shape: Shape,
   ): Promise<Static<Shape>> {
-    const text = await post(this.#path, `/upstream/${operation}`, JSON.stringify(args))
-    const answer: unknown = JSON.parse(text)
-    if (Value.Check(shape, answer)) return answer
-    throw errorIn(answer)
+    return await call(this.#path, `upstream/${operation}`, args, shape)
   }
+}
+
+async function call<Shape extends TSchema>(
+  path: string,
+  operation: string,
+  args: object,
+  shape: Shape,
+): Promise<Static<Shape>> {
+  const text = await post(path, `/${operation}`, JSON.stringify(args))
+  const answer: unknown = JSON.parse(text)
+  if (Value.Check(shape, answer)) return answer
+  throw errorIn(answer)
 }
 
 function errorIn(answer: unknown): RegistryError {

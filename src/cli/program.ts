@@ -7,6 +7,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { ConfigError } from '../config-values.ts'
 import { version } from '../version.ts'
+import { addToken, addUser } from './account-commands.ts'
 import {
   addConfigFlags,
   type ConfigFlags,
@@ -15,8 +16,14 @@ import {
   type Json,
   type Settle,
 } from './command-parts.ts'
+import { addConfigApply } from './config-command.ts'
+import { addIncident } from './incident-command.ts'
+import { addDataDir } from './data-dir-command.ts'
 import { EXIT, type Io } from './io.ts'
+import { addKey } from './key-command.ts'
+import { addPolicy } from './policy-command.ts'
 import { addUpstream } from './upstream-command.ts'
+import { addView } from './view-command.ts'
 
 /** Runs one command line, without the name of the program, and answers with its exit code. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
@@ -46,10 +53,16 @@ export function buildProgram(io: Io, settle: Settle): Command {
   addServe(program, io, settle)
   addVerify(program, io, settle)
   addUpstream(program, io, settle)
+  addUser(program, io, settle)
+  addToken(program, io, settle)
+  addView(program, io, settle)
   addLog(program, io, settle)
+  addPolicy(program, io, settle)
+  addIncident(program, io, settle)
   addKey(program, io, settle)
   addConfig(program, io, settle)
   addHealthcheck(program, io, settle)
+  addDataDir(program, io, settle)
   addVersion(program, io, settle)
   return program
 }
@@ -154,19 +167,6 @@ function addLog(program: Command, io: Io, settle: Settle): void {
   ])
 }
 
-function addKey(program: Command, io: Io, settle: Settle): void {
-  const key = program.command('key').description('the keys of this registry')
-  const command = addConfigFlags(key.command('show'))
-    .summary('print the public keys')
-    .description('Prints the verifier key of the log. Private keys are never printed.')
-    .option('--json', 'print as JSON')
-    .action(async (given: ConfigFlags & Json) => {
-      const { keyShow } = await import('./key-show.ts')
-      settle(keyShow(flagsOf(given), { json: given.json === true }, io))
-    })
-  examples(command, ['key show', 'key show --data-dir ./data --json'])
-}
-
 function addConfig(program: Command, io: Io, settle: Settle): void {
   const config = program.command('config').description('the settings of the process')
   const command = addServeFlags(config.command('dump'))
@@ -180,6 +180,7 @@ function addConfig(program: Command, io: Io, settle: Settle): void {
       settle(configDump(flagsOf(given), shape, io))
     })
   examples(command, ['config dump --show-origin', 'config dump > npmx-registry.toml'])
+  addConfigApply(config, io, settle)
 }
 
 function addHealthcheck(program: Command, io: Io, settle: Settle): void {

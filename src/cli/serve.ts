@@ -8,6 +8,7 @@ import { loadConfig } from '../config.ts'
 import { formatListen } from '../config-values.ts'
 import { KeyFileError } from '../db/keys.ts'
 import { LockedError } from '../db/lock.ts'
+import { RestoringError } from '../db/restoring.ts'
 import { LogFatalError } from '../log/log.ts'
 import { version } from '../version.ts'
 import { EXIT, type Io, type StopSignal } from './io.ts'
@@ -31,6 +32,8 @@ export interface Serving extends AsyncDisposable {
   readonly logVkey: string
   /** Leaves in the log. */
   readonly logSize: number
+  /** Where the first admin is made; null when there is one. */
+  readonly setupUrl: string | null
   readonly upstreams: readonly UpstreamSummary[]
   /** Binds the address; throws when it cannot. */
   listen(): void | Promise<void>
@@ -57,6 +60,7 @@ export async function serve(
       throw error
     }
     io.out(shape.json ? jsonBanner(config, serving) : textBanner(config, serving))
+    if (!shape.json && serving.setupUrl !== null) io.err(setupText(serving.setupUrl))
     const code = exitCodeOf(await stop.first)
     await stopWithin(serving, stop.second, code, io)
     return code
@@ -140,12 +144,21 @@ function textBanner(config: Config, serving: Serving): string {
   ].join('\n')
 }
 
+/** Not on stdout: what is kept of a server's answers should not open it. */
+function setupText(url: string): string {
+  return [
+    'There is no admin yet. Make the first one; this link works once, until the next start:',
+    `  ${url}`,
+    '',
+  ].join('\n')
+}
+
 function row(title: string, text: string): string {
   return `  ${title.padEnd(9)} ${text}`
 }
 
 function jsonBanner(config: Config, serving: Serving): string {
-  const { dataDirIsNew, logVkey, logSize, upstreams } = serving
+  const { dataDirIsNew, logVkey, logSize, setupUrl, upstreams } = serving
   return `${JSON.stringify({
     version,
     pid: process.pid,
@@ -156,6 +169,7 @@ function jsonBanner(config: Config, serving: Serving): string {
     logSize,
     dataDir: config.dataDir,
     dataDirIsNew,
+    setupUrl,
     upstreams,
   })}\n`
 }
@@ -168,6 +182,7 @@ function cannotStart(error: unknown, config: Config): Refusal | null {
     const advice = 'Two servers on one log would fork it: stop the other or name another --data-dir'
     return { code: EXIT.usage, sentence: `${error.message}. ${advice}.` }
   }
+  if (error instanceof RestoringError) return { code: EXIT.usage, sentence: error.message }
   if (error instanceof KeyFileError) return { code: EXIT.usage, sentence: error.message }
   if (error instanceof LogFatalError) {
     const advice = 'Nothing was signed. See docs/operating.md, "The log does not start".'

@@ -13,6 +13,7 @@ import {
   type Settle,
 } from './command-parts.ts'
 import type { Io } from './io.ts'
+import { addRetireKey } from './key-command.ts'
 import type { AddFlags, SetFlags } from './upstream.ts'
 
 /** Adds `upstream` and everything below it. */
@@ -27,6 +28,7 @@ export function addUpstream(program: Command, io: Io, settle: Settle): void {
   addRemove(upstream, io, settle)
   addKeys(upstream, io, settle)
   addApproveKey(upstream, io, settle)
+  addRetireKey(upstream, io, settle)
 }
 
 function shapeOf(given: Json): { json: boolean } {
@@ -53,6 +55,13 @@ function addSettingFlags(command: Command): Command {
         'cache',
       ]),
     )
+    .addOption(
+      new Option(
+        '--strict <mode>',
+        'offer new versions only after a look into the tarball',
+      ).choices(['on', 'off']),
+    )
+    .option('--tarball-origins <origin...>', 'other origins that may send its tarballs; or none')
     .option('--sample <name>', 'a package to look at first')
     .option('--token-file <file>', 'file with a token for it; - is stdin')
     .option('--basic-file <file>', 'file with user:password for it; - is stdin')
@@ -60,6 +69,7 @@ function addSettingFlags(command: Command): Command {
     .option('--cert-file <file>', 'PEM of a client certificate')
     .option('--key-file <file>', 'PEM of the key of that certificate')
     .option('--yes', 'do not ask: what is found is what is expected')
+    .option('--accept-mismatch', 'with --yes: also where its domain names other keys')
     .option('--json', 'print the upstream as JSON')
 }
 
@@ -99,6 +109,7 @@ function addSet(upstream: Command, io: Io, settle: Settle): void {
   examples(command, [
     "upstream set acme --names '@acme/*' '@acme-labs/*'",
     'upstream set acme --token-file - < token.txt',
+    'upstream set npm --strict on',
   ])
 }
 

@@ -3,6 +3,7 @@
  * @module
  */
 import type { KeyView, ProbeView, UpstreamView } from '../registries/upstream-view.ts'
+import { table } from './table.ts'
 
 /** One line per upstream, in columns. */
 export function listText(upstreams: readonly UpstreamView[]): string {
@@ -29,6 +30,8 @@ export function showText(view: UpstreamView): string {
     ['names', view.names.join(' ') || '-'],
     ['signatures', `${view.signatures} (${signsText(view)})`],
     ['tarballs', view.tarballs],
+    ['also from', view.tarballOrigins.join(' ') || '-'],
+    ['strict', view.strictSince === null ? 'off' : `since ${view.strictSince}`],
     ['credential', credentialText(view)],
     ['health', view.health],
     ['created', view.created],
@@ -68,7 +71,15 @@ export function probeText(name: string, found: ProbeView, isMirror: boolean): st
   for (const { keyid, reason } of found.refusedKeys) {
     lines.push(`  ${JSON.stringify(keyid)} is not taken: ${reason}`)
   }
+  for (const binding of found.bindings) lines.push(...bindingLines(binding))
   return `${[...lines, ...sampleLines(found)].join('\n')}\n`
+}
+
+function bindingLines({ at, state, detail }: ProbeView['bindings'][number]): string[] {
+  if (state === 'absent') return []
+  if (state === 'same') return [`${at} names the same keys`]
+  if (state === 'unknown') return [`${at} says nothing: ${detail}`]
+  return [`DIFFERENT: ${at} speaks against these keys: ${detail}`]
 }
 
 function sampleLines({ sample }: ProbeView): string[] {
@@ -95,18 +106,4 @@ function credentialText({ credential }: UpstreamView): string {
   const { authorization, ca, certificate } = credential
   const parts = [authorization, ca && 'own authority', certificate && 'client certificate']
   return parts.filter(part => typeof part === 'string').join(', ')
-}
-
-function table(titles: readonly string[], rows: readonly string[][]): string {
-  const all = [titles, ...rows]
-  const widths = titles.map((_, i) => Math.max(...all.map(row => (row[i] ?? '').length)))
-  return all
-    .map(row =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .map(line => `${line}\n`)
-    .join('')
 }

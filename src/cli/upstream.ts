@@ -8,6 +8,7 @@ import type { Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
 import type { UpstreamOperations } from '../registries/upstream-admin.ts'
 import type { NewUpstream, UpstreamSettings } from '../registries/upstream-request.ts'
+import { confirmationsOf } from '../registries/upstream-keys.ts'
 import type { ProbeView, UpstreamView } from '../registries/upstream-view.ts'
 import { withUpstreams } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'
@@ -20,8 +21,11 @@ export type SettingFlags = SecretFlags & {
   namespace?: string
   signatures?: 'auto' | 'require' | 'off'
   tarballs?: 'canonical' | 'redirect' | 'upstream' | 'stream' | 'cache'
+  strict?: 'on' | 'off'
+  tarballOrigins?: string[]
   sample?: string
   yes?: true
+  acceptMismatch?: true
 }
 export type AddFlags = SettingFlags & { kind?: 'registry' | 'mirror'; of?: string }
 /** `credential: false` is `--no-credential`. */
@@ -69,7 +73,7 @@ export async function upstreamAdd(
   return await withUpstreams(flags, io, async upstreams => {
     const found = await upstreams.probe(asked)
     if (!(await isConfirmed(name, found, given, io, input))) return EXIT.usage
-    return answer(await upstreams.add(asked, fingerprints(found)), shape, io)
+    return answer(await upstreams.add(asked, confirmationsOf(found)), shape, io)
   })
 }
 
@@ -108,7 +112,7 @@ async function change(
 ): Promise<number> {
   const found = await upstreams.probeChange(name, settings)
   if (found !== null && !(await isConfirmed(name, found, given, io, input))) return EXIT.usage
-  const confirm = found === null ? [] : fingerprints(found)
+  const confirm = found === null ? [] : confirmationsOf(found)
   return answer(await upstreams.set(name, settings, confirm), shape, io)
 }
 
@@ -152,14 +156,21 @@ export async function upstreamApproveKey(
 }
 
 function settingsOf(given: SettingFlags): Omit<UpstreamSettings, 'url' | 'secret'> {
-  const { names, namespace, signatures, tarballs, sample } = given
+  const { names, namespace, signatures, tarballs, sample, strict, tarballOrigins } = given
   return {
     ...(names !== undefined && { names }),
     ...(namespace !== undefined && { namespace }),
     ...(signatures !== undefined && { signatures }),
     ...(tarballs !== undefined && { tarballs }),
+    ...(strict !== undefined && { strict: strict === 'on' }),
+    ...(tarballOrigins !== undefined && { tarballOrigins: listed(tarballOrigins) }),
     ...(sample !== undefined && { sample }),
   }
+}
+
+/** `--tarball-origins none` takes all of them away. */
+function listed(origins: string[]): string[] {
+  return origins.length === 1 && origins[0] === 'none' ? [] : origins
 }
 
 /** Shows what was found; a person, or --yes, lets it in. */
@@ -171,7 +182,12 @@ async function isConfirmed(
   input: Input,
 ): Promise<boolean> {
   io.err(probeText(name, found, given.kind === 'mirror'))
-  if (given.yes === true) return true
+  const isDifferent = found.bindings.some(({ state }) => state === 'different')
+  if (given.yes === true && (!isDifferent || given.acceptMismatch === true)) return true
+  if (given.yes === true) {
+    io.err('npmx-registry: nothing was saved; pass --accept-mismatch when you know why\n')
+    return false
+  }
   if (!io.errIsTty || !input.isTty) {
     io.err('npmx-registry: nothing was saved; pass --yes when this is what you expect\n')
     return false
@@ -180,10 +196,6 @@ async function isConfirmed(
   if (/^y(?:es)?$/i.test(answered.trim())) return true
   io.err('nothing was saved\n')
   return false
-}
-
-function fingerprints(found: ProbeView): string[] {
-  return found.keys.map(({ keyid }) => keyid)
 }
 
 function answer(view: UpstreamView, shape: Shape, io: Io): number {

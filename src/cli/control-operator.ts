@@ -1,0 +1,46 @@
+/**
+ * The operations on rules, incidents and keys of a running server, through its control socket.
+ * @module
+ */
+import { Type } from '@sinclair/typebox'
+import {
+  IncidentDetailShape,
+  type IncidentOperations,
+  IncidentViewShape,
+} from '../registries/operator-incidents.ts'
+import { type KeyOperations, RotationShape } from '../registries/operator-keys.ts'
+import {
+  type PolicyOperations,
+  PolicyTestShape,
+  PolicyViewShape,
+} from '../registries/policy-admin.ts'
+import { KeyViewShape } from '../registries/upstream-view.ts'
+import type { Call } from './control-accounts.ts'
+
+export function operatorClients(call: Call): {
+  policy: PolicyOperations
+  incidents: IncidentOperations
+  keys: KeyOperations
+} {
+  return {
+    policy: {
+      list: view => call('policy/list', { view }, PolicyViewShape),
+      set: (view, rules, revision) =>
+        call(
+          'policy/set',
+          { view, rules, ...(revision !== undefined && { revision }) },
+          PolicyViewShape,
+        ),
+      test: question => call('policy/test', question, PolicyTestShape),
+    },
+    incidents: {
+      list: question => call('incident/list', question, Type.Array(IncidentViewShape)),
+      show: id => call('incident/show', { id }, IncidentDetailShape),
+      resolve: (id, reason) => call('incident/resolve', { id, reason }, IncidentViewShape),
+    },
+    keys: {
+      rotate: () => call('key/rotate', {}, RotationShape),
+      retire: (upstream, keyid) => call('key/retire', { upstream, keyid }, KeyViewShape),
+    },
+  }
+}

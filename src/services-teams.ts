@@ -1,0 +1,54 @@
+/**
+ * What people ask of packages that live here besides publishing: organisations and teams, who works
+ * on what, search, and what waits for approval.
+ * @module
+ */
+import { join } from 'node:path'
+import { Audit } from './db/audit.ts'
+import { DiskBlobs } from './db/blobs.ts'
+import { HostedSearch } from './db/hosted-search.ts'
+import type { HostedPackages } from './db/hosted.ts'
+import type { RegistryDb } from './db/registry-db.ts'
+import { Stages } from './db/stages.ts'
+import type { Teams } from './db/teams.ts'
+import type { Users } from './db/accounts.ts'
+import type { Identity } from './registries/access.ts'
+import { Collaborators } from './registries/collaborators.ts'
+import type { HostedAccess } from './registries/hosted-access.ts'
+import type { Publisher, ReadBody } from './registries/hosted-publish.ts'
+import { Organisations } from './registries/organisations.ts'
+import type { Passing } from './registries/passing.ts'
+import { Search } from './registries/search.ts'
+import { Staging } from './registries/staging.ts'
+
+/** What they are made of. */
+export type PeopleNeeds = {
+  db: RegistryDb
+  users: Users
+  teams: Teams
+  hosted: HostedPackages
+  access: HostedAccess
+  passing: Passing
+  publisher: Publisher
+  read: ReadBody
+  dataDir: string
+  reachesOrg: (identity: Identity, org: string) => boolean
+  now: () => Date
+  warn: (message: string) => void
+}
+
+export function makePeople(needs: PeopleNeeds) {
+  const { db, users, hosted } = needs
+  const isUser = (name: string) => users.get(name) !== null
+  const isHosted = (name: string) => hosted.get(name) !== null
+  const audit = new Audit(db)
+  const bodies = new DiskBlobs(join(needs.dataDir, 'staged'))
+  const staging = new Staging({ ...needs, audit, bodies, stages: new Stages(db) })
+  staging.collect()
+  return {
+    organisations: new Organisations({ ...needs, audit, isUser, isHosted }),
+    collaborators: new Collaborators({ ...needs, isUser }),
+    staging,
+    search: new Search({ ...needs, index: new HostedSearch(db) }),
+  }
+}
