@@ -16,7 +16,11 @@ const ROOT = join(import.meta.dir, '..')
 const NAME = 'npmx-registry'
 
 /** The program, and what it starts as Workers: each is an entry of its own inside the binary. */
-const ENTRIES = ['src/main.ts', 'src/registries/packument-worker.ts']
+const ENTRIES = [
+  'src/main.ts',
+  'src/registries/packument-worker.ts',
+  'src/registries/publish-worker.ts',
+]
 
 function output(command: string[]): string | null {
   const { exitCode, stdout } = Bun.spawnSync(command, { cwd: ROOT, stderr: 'ignore' })
@@ -56,7 +60,8 @@ function sha256(path: string): string {
   return createHash('sha256').update(readFileSync(path)).digest('hex')
 }
 
-const commit = commitOfTree()
+// Where the sources lie without their git, as in an image, whoever builds says which commit it is.
+const commit = Bun.env['BUILD_COMMIT'] ?? commitOfTree()
 const outfile = join(ROOT, 'dist', NAME)
 mkdirSync(join(ROOT, 'dist'), { recursive: true })
 build(outfile, commit)

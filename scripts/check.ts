@@ -44,12 +44,13 @@ const SLOW: Step[] = [
   { title: 'binary, built twice', command: [BUN, 'scripts/build.ts', '--verify'] },
   tests('slow: many mutations, many sizes', 'test/slow'),
   tests('fault: kills, failing system calls', 'test/fault'),
+  tests('container: the image and the unit, built and run', 'test/container'),
   tests('interop: other implementations judge the log', 'test/interop'),
   tests('e2e: real clients against the binary', 'test/e2e'),
 ]
 
 /** Programs that some tests need and this machine may lack. */
-const TOOLS = ['go', 'strace', 'npm']
+const TOOLS = ['go', 'strace', 'npm', 'buildah', 'systemd-analyze']
 
 function hasTests(folder: string): boolean {
   const found = new Bun.Glob('**/*.test.ts').scanSync({ cwd: join(ROOT, folder) })
