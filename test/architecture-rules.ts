@@ -26,20 +26,31 @@ const WEB_ROOMS: ReadonlySet<Room> = new Set(['web', 'log'])
 /** Packages from outside that a room may import, besides `node:` and `bun` where it says so. */
 const FOREIGN: Record<Room, readonly string[]> = {
   web: [],
-  routes: ['elysia', 'lru-cache', 'negotiator', 'pino'],
+  routes: [
+    '@elysiajs/swagger',
+    '@sinclair/typebox',
+    'elysia',
+    'lru-cache',
+    'negotiator',
+    'pino',
+    'swagger-ui-dist',
+  ],
   registries: [
     '@sinclair/typebox',
     '@yarnpkg/parsers',
     'canonicalize',
     'ini',
     'ipaddr.js',
+    'jose',
     'jsonc-parser',
     'lru-cache',
     'npm-registry-fetch',
     'p-limit',
+    'prom-client',
     'semver',
     'smol-toml',
     'ssri',
+    'tar',
     'validate-npm-package-name',
     'yaml',
   ],
@@ -50,7 +61,7 @@ const FOREIGN: Record<Room, readonly string[]> = {
 /** Parts of the runtime that a room may import. */
 const RUNTIME: Record<Room, RegExp> = {
   web: /^$/,
-  routes: /^node:(?:crypto|path|stream|zlib)$/,
+  routes: /^node:(?:crypto|path|stream|util|zlib)$/,
   registries:
     /^(?:bun|node:(?:buffer|crypto|dns\/promises|dns|net|path|stream|util|worker_threads|zlib))$/,
   db: /^(?:bun:sqlite|node:(?:crypto|fs|fs\/promises|path|stream|stream\/promises|zlib))$/,
@@ -63,6 +74,8 @@ const SEAMS = new Map<string, RegExp>([
   ['src/log/hash-native.ts', /^(?:bun|node:crypto)$/],
   // The settings of a project, for `verify`.
   ['src/registries/npmrc.ts', /^node:fs\/promises$/],
+  // bun:sqlite has no online backup.
+  ['src/db/backup-snapshot.ts', /^node:sqlite$/],
 ])
 
 /** Files of log/ that wait: for the caller's reader, through an interface. */

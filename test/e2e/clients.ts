@@ -28,6 +28,9 @@ export const LOCKFILES: Record<Client, string> = {
 
 /** A client that hangs must not hold up the suite; the slowest refusal seen takes 12 s. */
 const CLIENT_TIMEOUT_MS = 60_000
+/** Wide and high enough that no client wraps a URL or clears what it asked. */
+const TERMINAL_COLUMNS = 300
+const TERMINAL_ROWS = 60
 /** Exit code of a client that was stopped at its time limit, as coreutils' timeout has it. */
 const EXIT_TIMEOUT = 124
 const INSTALLED = join(import.meta.dir, 'clients')
@@ -44,6 +47,12 @@ const ENV_KEPT = [
   'no_proxy',
 ]
 
+/** One turn of a conversation: once the client printed `asks`, what is typed; null: nothing is. */
+export type Turn = {
+  asks: RegExp
+  answer: (asked: RegExpExecArray) => string | null | Promise<string | null>
+}
+
 export type RunOptions = {
   /** The project: its package.json and lockfile are read and written here. */
   dir: string
@@ -58,6 +67,8 @@ export type RunOptions = {
   /** Sent to the registry's host, as after a login. */
   token?: string
   timeoutMs?: number
+  /** Runs it at a terminal of its own, where somebody answers in this order. */
+  turns?: Turn[]
   /**
    * Asks npm, pnpm and yarn 4 to give up at the first failure. Only for tests of what they refuse:
    * by default they try a bad tarball again, pnpm after 10 and 60 seconds, which changes no result.
@@ -112,35 +123,92 @@ export async function newProject(
 export async function runClient(client: Client, options: RunOptions): Promise<RunResult> {
   const home = join(dirname(options.dir), 'home')
   await writeSettings(client, options)
-  const { preload } = options
-  const child = Bun.spawn(commandOf(client, options), {
-    cwd: options.dir,
-    env: {
-      ...environmentOf(home),
-      ...(preload !== undefined && { NODE_OPTIONS: `--require ${preload}` }),
-    },
-    stdin: 'ignore',
-    stdout: 'pipe',
-    stderr: 'pipe',
-  })
-  let stopped = false
-  const timer = setTimeout(() => {
-    stopped = true
-    child.kill('SIGKILL')
-  }, options.timeoutMs ?? CLIENT_TIMEOUT_MS)
-  const [stdout, stderr] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ])
-  const exitCode = await child.exited
-  clearTimeout(timer)
+  const { preload, timeoutMs = CLIENT_TIMEOUT_MS } = options
+  const command = commandOf(client, options)
+  const env = {
+    ...environmentOf(home),
+    ...(preload !== undefined && { NODE_OPTIONS: `--require ${preload}` }),
+  }
+  const settings = { cwd: options.dir, env }
+  const { exitCode, output } =
+    options.turns === undefined
+      ? await runUnattended(command, settings, timeoutMs)
+      : await runAtTerminal(command, settings, timeoutMs, options.turns)
   const lockfile = Bun.file(join(options.dir, LOCKFILES[client]))
   return {
-    exitCode: stopped ? EXIT_TIMEOUT : exitCode,
-    output: `${stdout}\n${stderr}`,
+    exitCode,
+    output,
     lockfile: (await lockfile.exists()) ? await lockfile.text() : null,
     home,
   }
+}
+
+type Settings = { cwd: string; env: Record<string, string> }
+type Ended = Pick<RunResult, 'exitCode' | 'output'>
+
+async function runUnattended(
+  command: string[],
+  settings: Settings,
+  timeoutMs: number,
+): Promise<Ended> {
+  const streams = { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' } as const
+  const child = Bun.spawn(command, { ...settings, ...streams })
+  const [exitCode, stdout, stderr] = await Promise.all([
+    exitCodeOf(child, timeoutMs),
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ])
+  return { exitCode, output: `${stdout}\n${stderr}` }
+}
+
+/** The client at a pseudo-terminal, and somebody there who answers what it asks. */
+async function runAtTerminal(
+  command: string[],
+  settings: Settings,
+  timeoutMs: number,
+  turns: readonly Turn[],
+): Promise<Ended> {
+  const decoder = new TextDecoder()
+  const waiting = [...turns]
+  let output = ''
+  let heard = 0
+  let answering: Promise<unknown> = Promise.resolve()
+  const child = Bun.spawn(command, {
+    cwd: settings.cwd,
+    env: { ...settings.env, TERM: 'xterm' },
+    terminal: {
+      cols: TERMINAL_COLUMNS,
+      rows: TERMINAL_ROWS,
+      data(terminal, bytes) {
+        output += Bun.stripANSI(decoder.decode(bytes, { stream: true }))
+        const [turn] = waiting
+        const asked = turn?.asks.exec(output.slice(heard))
+        if (turn === undefined || asked === null || asked === undefined) return
+        waiting.shift()
+        heard = output.length
+        answering = answering.then(async () => {
+          const typed = await turn.answer(asked)
+          if (typed !== null) terminal.write(`${typed}\r`)
+        })
+      },
+    },
+  })
+  const exitCode = await exitCodeOf(child, timeoutMs)
+  await answering
+  child.terminal?.close()
+  const unasked = waiting.map(({ asks }) => `\nnever asked: ${asks}`).join('')
+  return { exitCode, output: output + unasked }
+}
+
+async function exitCodeOf(child: Bun.Subprocess, timeoutMs: number): Promise<number> {
+  let isStopped = false
+  const timer = setTimeout(() => {
+    isStopped = true
+    child.kill('SIGKILL')
+  }, timeoutMs)
+  const exitCode = await child.exited
+  clearTimeout(timer)
+  return isStopped ? EXIT_TIMEOUT : exitCode
 }
 
 function environmentOf(home: string): Record<string, string> {
@@ -156,6 +224,8 @@ function environmentOf(home: string): Record<string, string> {
     PATH: `${dirname(nodeBinary())}:/usr/bin:/bin`,
     LANG: 'C.UTF-8',
     NO_COLOR: '1',
+    // Yarn 1 takes root's home to be /usr/local/share, unless it is root in name only.
+    FAKEROOTKEY: '1',
     // Neither is a setting of an install: they stop calls to the clients' own makers.
     DENO_NO_UPDATE_CHECK: '1',
     YARN_ENABLE_TELEMETRY: '0',

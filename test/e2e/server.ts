@@ -70,6 +70,8 @@ export type ServerOptions = {
   /** Null: the program's own default. */
   upstream: string | null
   args?: string[]
+  /** Settings as a service manager would give them. */
+  env?: Record<string, string>
 }
 
 export class ServerProcess {
@@ -90,7 +92,7 @@ export class ServerProcess {
   }
 
   async start(): Promise<void> {
-    const { upstream, args = [] } = this.options
+    const { upstream, args = [], env = {} } = this.options
     const where = ['--listen', `127.0.0.1:${this.port}`, '--data-dir', this.dataDir]
     const from = upstream === null ? [] : ['--upstream', upstream]
     const child = Bun.spawn([...programOrThrow(), 'serve', ...where, ...from, ...args], {
@@ -98,7 +100,7 @@ export class ServerProcess {
       stdin: 'ignore',
       stdout: 'ignore',
       stderr: 'pipe',
-      env: { ...process.env, NO_COLOR: '1' },
+      env: { ...process.env, NO_COLOR: '1', ...env },
     })
     this.child = child
     this.log = new Response(child.stderr).text()

@@ -14,6 +14,8 @@ import { Documents } from '../../src/db/documents.ts'
 import { Incidents } from '../../src/db/incidents.ts'
 import { openCache } from '../../src/db/open.ts'
 import { Packages } from '../../src/db/packages.ts'
+import { Samples } from '../../src/db/samples.ts'
+import { PolicyRules, Provenances } from '../../src/db/policy-rules.ts'
 import { Secrets } from '../../src/db/secrets.ts'
 import { Upstreams } from '../../src/db/upstreams.ts'
 import { Agreement } from '../../src/registries/agreement.ts'
@@ -23,10 +25,12 @@ import { Fetcher } from '../../src/registries/fetcher.ts'
 import { Ledger } from '../../src/registries/ledger.ts'
 import { generateSigningKey, OwnKeys } from '../../src/registries/own-key.ts'
 import { PackumentPool } from '../../src/registries/packument-pool.ts'
+import { Policy } from '../../src/registries/policy.ts'
 import { Proxy } from '../../src/registries/proxy.ts'
 import { Refresher } from '../../src/registries/refresher.ts'
 import { Renderings } from '../../src/registries/renderings.ts'
 import { SourceFactory } from '../../src/registries/source-factory.ts'
+import { Places } from '../../src/registries/tarball-location.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../fixtures/registry.ts'
 import { openLog, temporaryDir } from '../unit/db/data-dir.ts'
 
@@ -35,7 +39,7 @@ const BASE = 'http://127.0.0.1:6769/'
 const CREATED = '2026-11-22T08:31:07Z'
 /** Time between two runs: everything that is cached is due for a check. */
 const STEP_MS = 10 * 60 * 1000
-const WANTED = { form: 'full', own: true, noTombstones: false } as const
+const WANTED = { form: 'full', own: true, noTombstones: false, addressed: false } as const
 /** Mirrors by what they do to `disputed`; `plain` is the same everywhere. */
 const MIRRORS = ['honest', 'conflicting', 'forging', 'lagging'] as const
 /** Those whose silence hides nothing. */
@@ -222,12 +226,21 @@ function makeProxy(parts: Parts): Proxy {
   const warn = () => undefined
   const options = { userAgent: 'test', limits: { retriesMax: 0 } }
   const network = { fetcher: new Fetcher(options), probes: new Fetcher(options) }
-  const { sources } = new SourceFactory({ ...parts, ...network, now, warn })
+  const house = () => {
+    throw new Error('nothing lives here')
+  }
+  const { sources } = new SourceFactory({ ...parts, ...network, house, now, warn })
   const ledger = new Ledger({ ...parts, base: BASE, now })
-  const agreement = new Agreement({ ...parts, ledger, now, warn })
+  const places = new Places(new Samples(parts.db), now)
+  const agreement = new Agreement({ ...parts, ledger, places, now, warn })
   const failover = new Failover({ ...parts, ledger, now, warn })
   const refresher = new Refresher({ ...parts, ledger, agreement, failover, now })
-  const renderings = new Renderings({ ...parts, now })
-  const settings = { base: BASE, canonicalOrigin: null, cosigner: new Cosigner(parts) }
-  return new Proxy({ ...parts, sources, refresher, renderings, settings, warn, now })
+  const renderings = new Renderings({ ...parts, keptFor: '', hasViews: () => false, now })
+  const { db } = parts
+  const rules = { policyRules: new PolicyRules(db), provenances: new Provenances(db), now }
+  const cosigner = new Cosigner(parts)
+  const settings = { base: BASE, canonicalOrigin: null, cosigner, policy: new Policy(rules) }
+  const nothing = () => undefined
+  const strict = { gateOf: () => ({ refusalOf: nothing, end: nothing }), refusalOf: nothing }
+  return new Proxy({ ...parts, sources, refresher, renderings, settings, strict, warn, now })
 }

@@ -47,6 +47,10 @@ describe('loadConfig()', () => {
       publicUrl: 'http://127.0.0.1:6769/',
       upstreamUrl: null,
       logLevel: 'info',
+      registration: 'closed',
+      trustedProxies: [],
+      adminToken: null,
+      webhook: null,
     })
     expect(settings.map(({ origin }) => origin)).toEqual(settings.map(() => 'default'))
     expect(warnings).toEqual([])
@@ -72,6 +76,11 @@ describe('loadConfig()', () => {
       'public-url': 'https://npm.example/prefix/',
       'upstream': 'http://mirror.example/',
       'log-level': 'debug',
+      'registration': 'open',
+      'admin-token': 'an-admin-token-of-at-least-32-characters',
+      'trusted-proxies': '10.0.0.0/8, 192.0.2.1',
+      'webhook-url': 'https://hooks.example/npm',
+      'webhook-secret': 'sixteen-characters-and-more',
     }
     const expected = {
       listen: { host: '::1', port: 80 },
@@ -79,6 +88,10 @@ describe('loadConfig()', () => {
       publicUrl: 'https://npm.example/prefix/',
       upstreamUrl: 'http://mirror.example/',
       logLevel: 'debug',
+      registration: 'open',
+      adminToken: 'an-admin-token-of-at-least-32-characters',
+      trustedProxies: ['10.0.0.0/8', '192.0.2.1/32'],
+      webhook: { url: 'https://hooks.example/npm', secret: 'sixteen-characters-and-more' },
     }
     const variables = Object.entries(values).map(([name, value]): [string, string] => [
       `NPMX_REGISTRY_${name.toUpperCase().replaceAll('-', '_')}`,
@@ -101,6 +114,14 @@ describe('loadConfig()', () => {
       expect(JSON.stringify(config)).toBe(JSON.stringify(expected))
       expect(warnings).toEqual([])
     }
+  })
+
+  test('says of a secret only that it is set', () => {
+    const token = 'an-admin-token-of-at-least-32-characters'
+    const loaded = load({}, { NPMX_REGISTRY_ADMIN_TOKEN: token })
+    expect(loaded.config.adminToken).toBe(token)
+    expect(JSON.stringify(loaded.settings)).not.toContain(token)
+    expect(originOf(loaded, 'admin-token')).toBe('NPMX_REGISTRY_ADMIN_TOKEN')
   })
 
   test('takes an empty variable for an unset one', () => {
@@ -217,6 +238,27 @@ describe('a mistake says where it is and what was expected', () => {
   test('a password in a URL is refused and not repeated', () => {
     const told = mistake({ upstream: 'https://me:hunter2@mirror.example/' })
     expect(told).toContain('without a user name and password')
+    expect(told).not.toContain('hunter2')
+  })
+
+  test.each(['too short for a secret', `${'x'.repeat(40)} y`, 'x'.repeat(1025)])(
+    'an admin token that cannot be used is refused and not repeated: %p',
+    token => {
+      const told = mistake({}, { NPMX_REGISTRY_ADMIN_TOKEN: token })
+      expect(told).toStartWith('NPMX_REGISTRY_ADMIN_TOKEN: expected')
+      expect(told).not.toContain(token)
+    },
+  )
+
+  test.each([
+    [{ NPMX_REGISTRY_WEBHOOK_URL: 'https://hooks.example/' }, 'no webhook-secret'],
+    [{ NPMX_REGISTRY_WEBHOOK_SECRET: 'sixteen-characters-and-more' }, 'no webhook-url'],
+    [{ NPMX_REGISTRY_WEBHOOK_SECRET: 'hunter2' }, 'expected 16 to 256'],
+    [{ NPMX_REGISTRY_WEBHOOK_URL: 'ftp://hooks.example/' }, 'https:// or http://'],
+    [{ NPMX_REGISTRY_WEBHOOK_URL: 'https://me:hunter2@hooks.example/' }, 'without a user name'],
+  ])('half a webhook, or none that can be used: %j', (env, expected) => {
+    const told = mistake({}, env)
+    expect(told).toContain(expected)
     expect(told).not.toContain('hunter2')
   })
 

@@ -48,6 +48,7 @@ function played(over: Partial<Serving> = {}) {
       dataDirIsNew: true,
       logVkey: '127.0.0.1:6769/log+00000000+AAAA',
       logSize: 1,
+      setupUrl: null,
       upstreams: [{ name: 'npm', url: 'https://registry.example/', signs: 'unknown' }],
       listen: () => void calls.push('listen'),
       [Symbol.asyncDispose]: async () => void calls.push('dispose'),
@@ -86,6 +87,21 @@ describe('serve', () => {
     await serve(FLAGS, { json: true }, io, played().build)
     const told: unknown = JSON.parse(written.out)
     expect(told).toMatchObject({ registry: 'http://127.0.0.1:6769/', dataDir: FOLDER, logSize: 1 })
+  })
+
+  test('the link for the first admin is on stderr, or a field of the JSON', async () => {
+    const setupUrl = 'http://127.0.0.1:6769/-/web/setup/secret'
+    const text = fakeIo(['SIGTERM'])
+    await serve(FLAGS, { json: false }, text.io, played({ setupUrl }).build)
+    expect(text.written.err).toContain(`  ${setupUrl}\n`)
+    expect(text.written.out).not.toContain(setupUrl)
+    const json = fakeIo(['SIGTERM'])
+    await serve(FLAGS, { json: true }, json.io, played({ setupUrl }).build)
+    expect(JSON.parse(json.written.out)).toMatchObject({ setupUrl })
+    expect(json.written.err).not.toContain(setupUrl)
+    const none = fakeIo(['SIGTERM'])
+    await serve(FLAGS, { json: false }, none.io, played().build)
+    expect(none.written.err).not.toContain('no admin yet')
   })
 
   test('a second signal ends a stop that hangs', async () => {

@@ -23,10 +23,15 @@ export class Shell {
 
   /** `upstream <args>`. */
   async upstream(...args: string[]): Promise<Ran> {
+    return await this.run('upstream', ...args)
+  }
+
+  /** `<group> <command> <args>`. */
+  async run(group: string, ...args: string[]): Promise<Ran> {
     const written = { out: '', err: '' }
     const where = ['--data-dir', this.#dataDir, '--config', join(this.folder, 'npmx-registry.toml')]
     const [command = '', ...rest] = args
-    const code = await run(['upstream', command, ...where, ...rest], recordingIo(written))
+    const code = await run([group, command, ...where, ...rest], recordingIo(written))
     return { code, ...written }
   }
 

@@ -41,13 +41,13 @@ describe('add', () => {
     expect({ code, out }).toEqual({ code: 2, out: '' })
     expect(err).toContain(`  ${KEYID()}\n`)
     expect(err).toContain('pass --yes')
-    expect(await listed()).toMatchObject({ upstreams: [{ name: 'npm' }] })
+    expect(await listed()).toMatchObject({ upstreams: [{ name: 'hosted' }, { name: 'npm' }] })
   })
 
   test.each([
-    ['no\n', 2, 1],
-    ['', 2, 1],
-    ['y', 0, 2],
+    ['no\n', 2, 2],
+    ['', 2, 2],
+    ['y', 0, 3],
   ])('asks a person at a terminal; the answer %j', async (typed, code, count) => {
     const written = { out: '', err: '' }
     const questions: string[] = []

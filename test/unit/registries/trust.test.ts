@@ -5,6 +5,7 @@
  * @module
  */
 import { describe, expect, test } from 'bun:test'
+import { Incidents } from '../../../src/db/incidents.ts'
 import { Upstreams } from '../../../src/db/upstreams.ts'
 import { parseLeaf } from '../../../src/log/leaf.ts'
 import { RegistryError } from '../../../src/registries/errors.ts'
@@ -48,6 +49,7 @@ function setup(first: Answer, mode: TrustNeeds['mode'] = 'auto') {
       mode,
       upstream,
       store,
+      incidents: new Incidents(db),
       db,
       log,
       now: () => new Date(state.nowMs),
@@ -206,6 +208,9 @@ describe('a new key', () => {
     expect(keyids(t.make().stored().keys)).toEqual([old.keyid])
     expect(t.leaves()).toHaveLength(1)
     expect(t.warnings.join()).toContain(fresh.keyid)
+    const incidents = new Incidents(t.db).latest(9)
+    expect(incidents.map(({ code }) => code)).toEqual(['key-change'])
+    expect(incidents[0]?.sentence).toContain(fresh.keyid)
   })
 
   test('approved: it vouches, its leaf is in the published log, old refusals are looked at again', async () => {

@@ -55,7 +55,10 @@ describe('the socket', () => {
   test('answers the operations', async () => {
     const { status, text } = await ask('/upstream/list', '{}')
     expect(status).toBe(200)
-    expect(JSON.parse(text)).toMatchObject([{ name: 'npm', url: open.url, credential: null }])
+    expect(JSON.parse(text)).toMatchObject([
+      { name: 'hosted' },
+      { name: 'npm', url: open.url, credential: null },
+    ])
   })
 
   test.each([
@@ -136,7 +139,8 @@ test('a server that was killed leaves its socket: commands work, the next server
   expect(existsSync(socket)).toBe(true)
   const alone = await shell.upstream('list', '--json')
   expect(alone.code).toBe(0)
-  expect(JSON.parse(alone.out)).toMatchObject({ upstreams: [{ name: 'acme' }, { url: open.url }] })
+  const upstreams = [{ name: 'acme' }, { name: 'hosted' }, { url: open.url }]
+  expect(JSON.parse(alone.out)).toMatchObject({ upstreams })
   const second = await serve(dataDir, { text: '' })
   expect((await shell.upstream('remove', 'acme')).code).toBe(0)
   second.kill('SIGTERM')

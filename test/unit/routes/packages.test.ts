@@ -173,9 +173,9 @@ describe('errors', () => {
   })
 
   test('answer unknown methods and routes under /-/ with JSON', async () => {
-    const put = await fetch(`${instance.url}alpha`, { method: 'PUT', body: '{}' })
-    expect(put.status).toBe(404)
-    expect(await put.json()).toHaveProperty('error')
+    const post = await fetch(`${instance.url}alpha`, { method: 'POST', body: '{}' })
+    expect(post.status).toBe(404)
+    expect(await post.json()).toHaveProperty('error')
     const unknown = await instance.get('-/nothing/here')
     expect([400, 404]).toContain(unknown.status)
     expect(await unknown.json()).toHaveProperty('error')

@@ -1,0 +1,76 @@
+/**
+ * Stored tarballs: each content once, checked on every reading, and nothing half written left.
+ * @module
+ */
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { createHash } from 'node:crypto'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BlobError, DiskBlobs } from '../../../src/db/blobs.ts'
+
+let dir: string
+let blobs: DiskBlobs
+
+beforeEach(() => {
+  dir = join(mkdtempSync(join(tmpdir(), 'npmx-registry-blobs-')), 'blobs')
+  blobs = new DiskBlobs(dir)
+})
+
+afterEach(() => rmSync(join(dir, '..'), { recursive: true }))
+
+const digestOf = (bytes: Uint8Array) => createHash('sha512').update(bytes).digest('hex')
+const filesIn = (folder: string) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
+
+describe('blobs', () => {
+  // The middle one is written in more than one piece, the last is not read at once.
+  test.each([0, 1, 3 * 1024 * 1024 + 1, 9 * 1024 * 1024])('%i bytes and back', async length => {
+    const bytes = new Uint8Array(length).map((_, i) => i % 251)
+    const digest = digestOf(bytes)
+    await blobs.put(digest, bytes)
+    expect(blobs.has(digest)).toBe(true)
+    const found = await blobs.get(digest)
+    expect(digestOf(new Uint8Array((await found?.arrayBuffer()) ?? []))).toBe(digest)
+    expect([...blobs.list()]).toEqual([digest])
+  })
+
+  test('the same bytes at once are one file', async () => {
+    const bytes = new TextEncoder().encode('the same')
+    await Promise.all(Array.from({ length: 20 }, () => blobs.put(digestOf(bytes), bytes)))
+    expect(filesIn(dir)).toHaveLength(1)
+  })
+
+  test('other bytes than they were are an error, and none is nothing', async () => {
+    const bytes = new Uint8Array(1000).fill(7)
+    const digest = digestOf(bytes)
+    expect(await blobs.get(digest)).toBeUndefined()
+    await blobs.put(digest, bytes)
+    const path = join(dir, digest.slice(0, 2), digest)
+    for (const at of [0, 500, 999]) {
+      chmodSync(path, 0o600)
+      writeFileSync(path, new Uint8Array(bytes).fill(8, at, at + 1))
+      const error = await blobs.get(digest).catch((failure: unknown) => failure)
+      expect(error).toBeInstanceOf(BlobError)
+    }
+    blobs.remove(digest)
+    expect(blobs.has(digest)).toBe(false)
+    blobs.remove(digest)
+  })
+
+  test('what a crash left half written goes, what is whole stays', async () => {
+    const bytes = new TextEncoder().encode('whole')
+    const digest = digestOf(bytes)
+    await blobs.put(digest, bytes)
+    writeFileSync(join(dir, digest.slice(0, 2), `${digest}.1.partial`), 'half')
+    const again = new DiskBlobs(dir)
+    expect(filesIn(dir)).toHaveLength(1)
+    expect(again.has(digest)).toBe(true)
+  })
+
+  test('a name that is no digest reaches no disk', () => {
+    for (const name of ['', '..', 'a'.repeat(127), `${'a'.repeat(126)}/x`, 'A'.repeat(128)]) {
+      expect(() => blobs.has(name)).toThrow(TypeError)
+    }
+  })
+})

@@ -1,0 +1,48 @@
+/**
+ * Bodies of publishes are let in as there is room, in the order of their arrival.
+ * @module
+ */
+import { expect, test } from 'bun:test'
+import { Admission } from '../../../src/routes/publish-admission.ts'
+
+const MB = 1024 * 1024
+
+test('never more bytes at once than there is room for, and nobody is passed over', async () => {
+  const admission = new Admission()
+  const done: number[] = []
+  let bytes = 0
+  let most = 0
+  const sizes = [100, 100, 1, 20, 128, 3, 64, 64, 64]
+  await Promise.all(
+    sizes.map((size, i) =>
+      admission.run(size * MB, async () => {
+        bytes += size
+        most = Math.max(most, bytes)
+        await Bun.sleep(2)
+        bytes -= size
+        done.push(i)
+      }),
+    ),
+  )
+  expect(most).toBeLessThanOrEqual(128)
+  expect(done.toSorted((a, b) => a - b)).toEqual(sizes.map((_, i) => i))
+  expect(bytes).toBe(0)
+})
+
+test('a failure makes room like a success', async () => {
+  const admission = new Admission()
+  for (let i = 0; i < 5; i += 1) {
+    const failed = admission.run(128 * MB, () => Promise.reject(new Error('no')))
+    await expect(failed).rejects.toThrow('no')
+  }
+  expect(await admission.run(128 * MB, async () => 'in')).toBe('in')
+})
+
+test('a crowd is told to come back', async () => {
+  const admission = new Admission()
+  const gate = Promise.withResolvers<string>()
+  const crowd = Array.from({ length: 1001 }, () => admission.run(128 * MB, () => gate.promise))
+  await expect(admission.run(1, async () => 'late')).rejects.toThrow('retry')
+  gate.resolve('in')
+  expect(new Set(await Promise.all(crowd))).toEqual(new Set(['in']))
+})
