@@ -5,9 +5,15 @@
  */
 import type { Hot, HotRow } from './hot.ts'
 import type { InstallRow } from './install.ts'
+import type { Publish } from './publish.ts'
 import type { Start } from './start.ts'
 
-export type Results = { hot: Hot | null; start: Start | null; installs: InstallRow[] | null }
+export type Results = {
+  hot: Hot | null
+  start: Start | null
+  publish: Publish | null
+  installs: InstallRow[] | null
+}
 
 /** @property value in the unit of the text; null could not be measured */
 export type Goal = { goal: string; result: string; value: number | null; met: boolean | null }
@@ -17,11 +23,14 @@ const OVER_VERDACCIO_MIN = 100
 const READY_MS_MAX = 150
 const IDLE_MB_MAX = 80
 const WARM_OVER_DIRECT_MAX = 1.1
+const PUBLISH_OVER_BARE_MAX = 3
+const PUBLISH_OVER_VERDACCIO_MIN = 5
 
-export function goalsOf({ hot, start, installs }: Results): Goal[] {
+export function goalsOf({ hot, start, publish, installs }: Results): Goal[] {
   return [
     ...(hot === null ? [] : hotGoals(hot.rows)),
     ...(start === null ? [] : startGoals(start)),
+    ...(publish === null ? [] : publishGoals(publish)),
     ...(installs ?? []).filter(row => row.client === 'bun').map(row => warmGoal(row)),
   ]
 }
@@ -56,6 +65,21 @@ function startGoals({ freshMs, existingMs, idle }: Start): Goal[] {
       megabytes < IDLE_MB_MAX,
       `${megabytes.toFixed(0)} MB`,
     ),
+  ]
+}
+
+function publishGoals({ p95OverBare, overVerdaccio: over }: Publish): Goal[] {
+  const ofBare = judged(
+    `p95 of a publish: at most ${PUBLISH_OVER_BARE_MAX} times a bare fsync'd write`,
+    p95OverBare,
+    p95OverBare <= PUBLISH_OVER_BARE_MAX,
+    `${p95OverBare.toFixed(1)} times`,
+  )
+  const goal = `publishes per second: at least ${PUBLISH_OVER_VERDACCIO_MIN} times Verdaccio as it comes`
+  if (over === null) return [ofBare, { goal, result: 'not measured', value: null, met: null }]
+  return [
+    ofBare,
+    judged(goal, over, over >= PUBLISH_OVER_VERDACCIO_MIN, `${over.toFixed(1)} times`),
   ]
 }
 

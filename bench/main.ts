@@ -15,6 +15,7 @@ import { measureHot } from './hot.ts'
 import { measureInstalls } from './install.ts'
 import { machineLine } from './machine.ts'
 import { cleanUpWhenStopped, temporaryFolder } from './processes.ts'
+import { measurePublish } from './publish.ts'
 import { formatReport, type Report, writeReadme } from './report.ts'
 import { measureStart } from './start.ts'
 import { configuredRegistry, freshnessNote, startUpstream } from './upstream.ts'
@@ -24,13 +25,13 @@ const USAGE = `bun run bench
 bun run bench --quick --only hot
 
   --quick          3 rounds in place of 5 (start: 5 in place of 9)
-  --only PART      hot, start or install
+  --only PART      hot, start, publish or install
   --binary PATH    measures this program and builds none
   --json           everything as JSON on stdout
   --write-readme   puts the tables between the bench marks of README.md
 `
 
-const PARTS = new Set(['hot', 'start', 'install'])
+const PARTS = new Set(['hot', 'start', 'publish', 'install'])
 const ROOT = join(import.meta.dir, '..')
 
 type Options = {
@@ -91,7 +92,7 @@ async function measure({ quick, only, binary: given }: Options): Promise<Report>
   const registry = configuredRegistry()
   using upstream = await startUpstream(registry)
   const generator = chooseGenerator()
-  const peer = wanted('hot') ? preparePeer() : { missing: '' }
+  const peer = wanted('hot') || wanted('publish') ? preparePeer() : { missing: '' }
   const rounds = quick ? 3 : 5
   const report: Report = {
     machine: machineLine(generator.name),
@@ -101,6 +102,7 @@ async function measure({ quick, only, binary: given }: Options): Promise<Report>
     notes: 'missing' in peer && peer.missing !== '' ? [peer.missing] : [],
     hot: null,
     start: null,
+    publish: null,
     installs: null,
   }
   /** A part that cannot be measured costs no other part its figures. */
@@ -117,6 +119,9 @@ async function measure({ quick, only, binary: given }: Options): Promise<Report>
   report.start = await part('start', () => measureStart({ binary, upstream, rounds: starts, say }))
   report.hot = await part('hot', () =>
     measureHot({ binary, upstream, peer, generator, rounds, say }),
+  )
+  report.publish = await part('publish', () =>
+    measurePublish({ binary, upstream, peer, rounds, say }),
   )
   report.installs = await part('install', () => measureInstalls({ binary, registry, rounds, say }))
   const note = report.installs === null ? null : await freshnessNote(registry)

@@ -7,6 +7,7 @@ import { type Goal, goalsOf, type Results } from './goals.ts'
 import type { Hot } from './hot.ts'
 import type { InstallRow } from './install.ts'
 import type { Machine, Memory } from './machine.ts'
+import { BARE_PUBLISH, type Publish } from './publish.ts'
 import type { Start } from './start.ts'
 
 const README = join(import.meta.dir, '../README.md')
@@ -23,13 +24,14 @@ export type Report = {
 } & Results
 
 export function formatReport(report: Report): string {
-  const { machine, rounds, startRounds, hot, start, installs } = report
+  const { machine, rounds, startRounds, hot, start, publish, installs } = report
   const sections = [
     `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Bun ${machine.bun}; load by ` +
       `${machine.generator}; ${report.date}. Medians of ${rounds} interleaved rounds ` +
       `(start: ${startRounds}); ratios are medians over rounds.`,
     ...(hot === null ? [] : hotSections(hot, rounds)),
     ...(start === null ? [] : [startSection(start)]),
+    ...(publish === null ? [] : [publishSection(publish, rounds)]),
     ...(installs === null ? [] : [installSection(installs, rounds)]),
     table(['goal', 'result', ''], goalsOf(report).map(goalRow)),
     ...report.notes,
@@ -105,6 +107,32 @@ function startSection({ freshMs, existingMs, bareMs, idle, runs, roundsUnderLoad
     '',
     `Idle: ${megabytes(idle.resident)} MB resident, of it ${megabytes(idle.privateDirty)} MB private` +
       ` and written.${loadSentence(roundsUnderLoad, runs.bareMs.length)}`,
+  ].join('\n')
+}
+
+function publishSection(publish: Publish, rounds: number): string {
+  const { bodyBytes, rows, roundsUnderLoad } = publish
+  const cells = rows.map(row => {
+    const { server, clients, asksFirst, publishesPerSecond, p50Ms, p95Ms } = row
+    const bare = rows.find(each => each.server === BARE_PUBLISH && each.asksFirst === asksFirst)
+    // Others wait behind others: of another crowd the times cannot be compared.
+    const isAlike = bare !== undefined && bare.clients === clients
+    return [
+      asksFirst ? `${server}; asked first` : server,
+      String(clients),
+      number(publishesPerSecond),
+      number(p50Ms),
+      number(p95Ms),
+      isAlike ? (p95Ms / bare.p95Ms).toFixed(2) : '-',
+    ]
+  })
+  return [
+    table(['publish', 'at once', 'per second', 'p50, ms', 'p95, ms', 'p95 / bare'], cells),
+    '',
+    `Each client puts ${kilobytes(bodyBytes)}, one version of its package after the other. Ours and ` +
+      'the bare server answer when it is durable. Verdaccio as it comes checks a password at each ' +
+      'request. "Asked first" is what npm 11 does: it wants the packument before it puts.' +
+      loadSentence(roundsUnderLoad, rounds),
   ].join('\n')
 }
 

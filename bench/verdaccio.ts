@@ -44,13 +44,28 @@ function isNewNode(path: string): boolean {
   return Number(/^v(\d+)\./.exec(stdout.toString())?.[1] ?? 0) >= NODE_MAJOR_MIN
 }
 
-/** Its default settings, but for logging, and a document stays fresh for as long as the bench runs. */
-function settings(folder: string, upstream: string): string {
+/** Whoever publishes in the bench. */
+const PERSON = { name: 'bench', password: 'only for the bench' }
+
+/** How its tokens are: as it comes they hold a password, checked by bcrypt at each request. */
+export type PeerTokens = 'default' | 'signed'
+
+const SIGNED = { security: { api: { legacy: false, jwt: { sign: { expiresIn: '1d' } } } } }
+
+/**
+ * Its default settings, but for logging; a document stays fresh for as long as the bench runs; and
+ * of the scope that is published in no other registry is asked.
+ */
+function settings(folder: string, upstream: string, tokens: PeerTokens): string {
   return JSON.stringify({
     storage: join(folder, 'storage'),
     auth: { htpasswd: { file: join(folder, 'htpasswd') } },
     uplinks: { upstream: { url: upstream, maxage: '60m', timeout: '60s' } },
-    packages: { '**': { access: '$all', publish: '$authenticated', proxy: 'upstream' } },
+    ...(tokens === 'signed' && SIGNED),
+    packages: {
+      '@bench/*': { access: '$all', publish: '$authenticated' },
+      '**': { access: '$all', publish: '$authenticated', proxy: 'upstream' },
+    },
     log: { type: 'stdout', format: 'json', level: 'fatal' },
   })
 }
@@ -59,11 +74,25 @@ export async function launchVerdaccio(
   peer: { node: string; program: string },
   folder: string,
   upstream: string,
+  tokens: PeerTokens = 'default',
 ): Promise<Server> {
   const port = freePort()
   const config = join(folder, 'config.yaml') // JSON is YAML
-  await Bun.write(config, settings(folder, upstream))
+  await Bun.write(config, settings(folder, upstream, tokens))
   const listen = ['--config', config, '--listen', `127.0.0.1:${port}`]
   const command = [peer.node, peer.program, ...listen]
   return launch({ command, home: folder, url: `http://127.0.0.1:${port}`, readyPath: '/-/ping' })
+}
+
+/** Makes an account. @returns its token */
+export async function verdaccioToken(url: string): Promise<string> {
+  const answer = await fetch(`${url}/-/user/org.couchdb.user:${PERSON.name}`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(PERSON),
+  })
+  const body: unknown = await answer.json()
+  const { token } = { token: null, ...(typeof body === 'object' ? body : null) }
+  if (typeof token === 'string') return token
+  throw new Error(`Verdaccio made no account: ${answer.status}`)
 }

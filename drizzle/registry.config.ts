@@ -9,6 +9,7 @@ export default defineConfig({
   dialect: 'sqlite',
   schema: [
     './src/db/schema-registry.ts',
+    './src/db/schema-revisions.ts',
     './src/db/schema-policy.ts',
     './src/db/schema-views.ts',
     './src/db/schema-samples.ts',

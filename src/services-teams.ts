@@ -42,11 +42,21 @@ export function makePeople(needs: PeopleNeeds) {
   const isUser = (name: string) => users.get(name) !== null
   const isHosted = (name: string) => hosted.get(name) !== null
   const audit = new Audit(db)
+  const retireMaintainer = (user: string, start: string) => {
+    for (const name of hosted.maintainedBy(user)) {
+      if (!name.startsWith(start)) continue
+      hosted.setMaintainers(
+        name,
+        hosted.maintainers(name).filter(each => each !== user),
+      )
+      hosted.touch(name, needs.now().toISOString())
+    }
+  }
   const bodies = new DiskBlobs(join(needs.dataDir, 'staged'))
   const staging = new Staging({ ...needs, audit, bodies, stages: new Stages(db) })
   staging.collect()
   return {
-    organisations: new Organisations({ ...needs, audit, isUser, isHosted }),
+    organisations: new Organisations({ ...needs, audit, isUser, isHosted, retireMaintainer }),
     collaborators: new Collaborators({ ...needs, isUser }),
     staging,
     search: new Search({ ...needs, index: new HostedSearch(db) }),

@@ -208,7 +208,7 @@ export class Readings implements Surfaces {
         list: () => upstreams.list().filter(row => isAsked(row.mirrorOf ?? row.name)),
         keys: upstream => upstreams.keys(upstream).filter(({ keyid }) => vouches(keyid)),
       },
-      ownKeys: { current: ownKeys.current, published },
+      ownKeys: { current: ownKeys.current, former: () => ownKeys.former(), published },
     }
   }
 }

@@ -121,7 +121,7 @@ function addTokenCreate(token: Command, io: Io, settle: Settle): void {
       settle(await tokenCreate(flagsOf(given), given, shapeOf(given), io))
     })
   examples(command, [
-    'token create --user ana --scope read publish --packages @acme/* --expires 30d',
+    "token create --user ana --scope read publish --packages '@acme/*' --expires 30d",
     'token create --name ci --read-only --cidr 192.0.2.0/24',
   ])
 }

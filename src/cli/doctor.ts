@@ -140,8 +140,17 @@ function keysOf(name: string, row: UpstreamRow, upstreams: Upstreams, status: nu
 /** What clients use has to lead here, and not to another registry. */
 async function checkPublicUrl({ publicUrl, dataDir }: Config, isServed: boolean): Promise<Check> {
   if (!isServed) return skipped('public URL', `${publicUrl} was not asked: no server runs`)
-  const found = await httpReader(publicUrl, PACE).readVkey()
   const own = readLogKey(dataDir).vkey
+  let found
+  try {
+    found = await httpReader(publicUrl, PACE).readVkey()
+  } catch (error) {
+    if (own.startsWith(`${new URL(publicUrl).host}/`)) throw error
+    // A server that was started with flags: what is configured is not what it was told.
+    const where = `the log is called ${own.slice(0, own.indexOf('+'))}`
+    const says = `${publicUrl} does not answer, and ${where}: name the URL with --public-url`
+    return warning('public URL', says)
+  }
   if (found === own) return ok('public URL', `${publicUrl} leads here`)
   return failed('public URL', `${publicUrl} leads to another registry: its log is ${found}`)
 }

@@ -10,6 +10,7 @@ import { ConfigError, parseBaseUrl } from '../config-values.ts'
 import { DataDirReader } from '../db/fsck-reader.ts'
 import { KeyFileError, readLogKey } from '../db/keys.ts'
 import { SqliteLogStore } from '../db/log-store.ts'
+import { SchemaError } from '../db/migrations.ts'
 import { openRegistryReadonly, registryPath } from '../db/open.ts'
 import { openCheckpoint, type Checkpoint } from '../log/checkpoint.ts'
 import { CheckpointError, NoteError } from '../log/errors.ts'
@@ -142,7 +143,9 @@ function asJson(checkpoint: Checkpoint, summary: FsckSummary, findings: Finding[
 /** A key that does not open the checkpoint is the worst there is; an unasked log is no verdict. */
 function outcomeOf(error: unknown): { code: number; sentence: string } | null {
   if (error instanceof LogHttpError) return { code: EXIT.unreachable, sentence: error.message }
-  if (error instanceof KeyFileError) return { code: EXIT.usage, sentence: error.message }
+  if (error instanceof KeyFileError || error instanceof SchemaError) {
+    return { code: EXIT.usage, sentence: error.message }
+  }
   if (error instanceof CheckpointError) return { code: EXIT.misbehaved, sentence: error.message }
   if (!(error instanceof NoteError)) return null
   if (error.code === 'bad-key') return { code: EXIT.usage, sentence: `--key: ${error.message}` }

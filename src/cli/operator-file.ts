@@ -6,8 +6,8 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { type Static, type TSchema, type TObject } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
+import { type Static, type TSchema, type TObject, TypeGuard } from '@sinclair/typebox'
+import { Value, type ValueError } from '@sinclair/typebox/value'
 import { findNodeAtLocation, parseTree } from 'jsonc-parser'
 import { parse, TomlDate, TomlError } from 'smol-toml'
 import { ConfigError, nearest } from '../config-values.ts'
@@ -52,7 +52,21 @@ export function checked<Shape extends TSchema>(
   if (Value.Check(shape, value)) return value
   const [fault] = Value.Errors(shape, value)
   const inside = (fault?.path ?? '').split('/').slice(1).map(stepOf)
-  throw new ConfigError(`${file.where([...at, ...inside])}: ${fault?.message ?? 'is not right'}`)
+  const key = typeof inside.at(-1) === 'string' ? `${inside.at(-1)}: ` : ''
+  throw new ConfigError(`${file.where([...at, ...inside])}: ${key}${faultText(fault)}`)
+}
+
+/** What is expected: of a choice of words, the words, and which of them was meant. */
+function faultText(fault: ValueError | undefined): string {
+  if (fault === undefined) return 'is not right'
+  const { schema, value, message } = fault
+  const words = TypeGuard.IsUnion(schema)
+    ? schema.anyOf.flatMap(each => (TypeGuard.IsLiteralString(each) ? [each.const] : []))
+    : []
+  if (words.length === 0) return message
+  const meant = typeof value === 'string' ? nearest(value, words) : undefined
+  const hint = meant === undefined ? '' : `; did you mean '${meant}'?`
+  return `expected ${words.join(', ')}${hint}`
 }
 
 /** Refuses keys that the shape does not have. @throws ConfigError with what may have been meant */

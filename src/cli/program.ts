@@ -64,7 +64,33 @@ export function buildProgram(io: Io, settle: Settle): Command {
   addHealthcheck(program, io, settle)
   addDataDir(program, io, settle)
   addVersion(program, io, settle)
+  for (const command of program.commands) finishHelp(command)
   return program
+}
+
+/** What the groups are asked for most; each of their commands has examples of its own. */
+const GROUP_EXAMPLES: Readonly<Record<string, readonly string[]>> = {
+  upstream: ["upstream add acme https://npm.acme.example/ --names '@acme/*'", 'upstream list'],
+  user: ['user add ana --admin', 'user list'],
+  token: ["token create --user ana --scope read publish --packages '@acme/*'", 'token list'],
+  view: ['view add build --registries npm acme', 'view list'],
+  log: ['log fsck'],
+  policy: ["policy set --match '**' --action quarantine --min-age 7d", 'policy test lodash'],
+  incident: ['incident list'],
+  key: ['key show', 'key export > keys.txt'],
+  config: ['config dump --show-origin', 'config apply -f registry.toml --dry-run'],
+}
+
+/** Help that fits the terminal: its own line breaks would come on top of those in descriptions. */
+function finishHelp(command: Command): void {
+  command.description(command.description().replaceAll('\n', ' '))
+  for (const option of command.options) {
+    const { defaultValue } = option
+    if (Array.isArray(defaultValue) && defaultValue.length === 0) option.default([], 'none')
+  }
+  const lines = GROUP_EXAMPLES[command.name()]
+  if (lines !== undefined && command.commands.length > 0) examples(command, lines)
+  for (const each of command.commands) finishHelp(each)
 }
 
 function addServeFlags(command: Command): Command {
@@ -100,6 +126,7 @@ type VerifyGiven = Json & {
   key?: string
   state?: string
   allowMissing: string[]
+  allowRevisions: string[]
   format: 'text' | 'json' | 'sarif'
   fetch?: true
 }
@@ -119,6 +146,12 @@ function addVerify(program: Command, io: Io, settle: Settle): void {
     .option(
       '--allow-missing <pattern>',
       'names that need not be in the log; repeatable',
+      collect,
+      [],
+    )
+    .option(
+      '--allow-revisions <pattern>',
+      'names whose registry issues versions again (JSR); repeatable',
       collect,
       [],
     )

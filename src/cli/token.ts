@@ -11,6 +11,7 @@ import type { TokenView } from '../registries/accounts-view.ts'
 import { parseExpiry } from './account-input.ts'
 import { withOperations } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'
+import { table } from './table.ts'
 
 export type CreateFlags = {
   user?: string
@@ -54,7 +55,7 @@ export async function tokenList(
 ): Promise<number> {
   return await withOperations(flags, io, async ({ accounts }) => {
     const tokens = await accounts.tokens(given.user)
-    io.out(shape.json ? `${JSON.stringify({ tokens })}\n` : tokens.map(lineOf).join(''))
+    io.out(shape.json ? `${JSON.stringify({ tokens })}\n` : listText(tokens))
     return EXIT.ok
   })
 }
@@ -87,8 +88,20 @@ function requestOf(given: CreateFlags, now: Date): TokenRequest {
   }
 }
 
+function listText(tokens: readonly TokenView[]): string {
+  if (tokens.length === 0) return 'no tokens\n'
+  return table(
+    ['id', 'user', 'kind', 'name', 'may'],
+    tokens.map(token => [token.id, token.user ?? '-', token.kind, token.name, limitsOf(token)]),
+  )
+}
+
 function lineOf(token: TokenView): string {
-  const limits = [
+  return `${token.id}\t${token.user ?? '-'}\t${token.kind}\t${token.name}\t${limitsOf(token)}\n`
+}
+
+function limitsOf(token: TokenView): string {
+  return [
     token.scopes.join(','),
     token.packages.join(','),
     ...(token.readOnly ? ['read-only'] : []),
@@ -96,6 +109,5 @@ function lineOf(token: TokenView): string {
     ...(token.view === null ? [] : [`view ${token.view}`]),
     token.expires === null ? 'for ever' : `until ${token.expires}`,
     token.lastUsed === null ? 'never used' : `used ${token.lastUsed}`,
-  ]
-  return `${token.id}\t${token.user ?? '-'}\t${token.kind}\t${token.name}\t${limits.join(' ')}\n`
+  ].join(' ')
 }

@@ -61,6 +61,12 @@ function addSettingFlags(command: Command): Command {
         'offer new versions only after a look into the tarball',
       ).choices(['on', 'off']),
     )
+    .addOption(
+      new Option(
+        '--revisions <mode>',
+        'it issues the bytes of a version again (JSR does); said before it is used',
+      ).choices(['on', 'off']),
+    )
     .option('--tarball-origins <origin...>', 'other origins that may send its tarballs; or none')
     .option('--sample <name>', 'a package to look at first')
     .option('--token-file <file>', 'file with a token for it; - is stdin')

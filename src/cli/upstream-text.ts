@@ -31,6 +31,7 @@ export function showText(view: UpstreamView): string {
     ['signatures', `${view.signatures} (${signsText(view)})`],
     ['tarballs', view.tarballs],
     ['also from', view.tarballOrigins.join(' ') || '-'],
+    ['revisions', view.revisions ? 'on' : 'off'],
     ['strict', view.strictSince === null ? 'off' : `since ${view.strictSince}`],
     ['credential', credentialText(view)],
     ['health', view.health],
@@ -78,6 +79,7 @@ export function probeText(name: string, found: ProbeView, isMirror: boolean): st
 function bindingLines({ at, state, detail }: ProbeView['bindings'][number]): string[] {
   if (state === 'absent') return []
   if (state === 'same') return [`${at} names the same keys`]
+  if (state === 'some') return [`${at} names only some of its keys: ${detail}`]
   if (state === 'unknown') return [`${at} says nothing: ${detail}`]
   return [`DIFFERENT: ${at} speaks against these keys: ${detail}`]
 }
@@ -97,7 +99,8 @@ function sampleLines({ sample }: ProbeView): string[] {
 function signsText(view: UpstreamView): string {
   if (view.kind === 'mirror') return '-'
   if (view.signatures === 'off') return 'not asked'
-  if (view.signatures === 'require' || view.signsSince !== null) return 'signed'
+  const isOurs = view.kind === 'hosted'
+  if (isOurs || view.signatures === 'require' || view.signsSince !== null) return 'signed'
   return 'unsigned'
 }
 

@@ -22,6 +22,7 @@ export type SettingFlags = SecretFlags & {
   signatures?: 'auto' | 'require' | 'off'
   tarballs?: 'canonical' | 'redirect' | 'upstream' | 'stream' | 'cache'
   strict?: 'on' | 'off'
+  revisions?: 'on' | 'off'
   tarballOrigins?: string[]
   sample?: string
   yes?: true
@@ -157,12 +158,14 @@ export async function upstreamApproveKey(
 
 function settingsOf(given: SettingFlags): Omit<UpstreamSettings, 'url' | 'secret'> {
   const { names, namespace, signatures, tarballs, sample, strict, tarballOrigins } = given
+  const { revisions } = given
   return {
     ...(names !== undefined && { names }),
     ...(namespace !== undefined && { namespace }),
     ...(signatures !== undefined && { signatures }),
     ...(tarballs !== undefined && { tarballs }),
     ...(strict !== undefined && { strict: strict === 'on' }),
+    ...(revisions !== undefined && { revisions: revisions === 'on' }),
     ...(tarballOrigins !== undefined && { tarballOrigins: listed(tarballOrigins) }),
     ...(sample !== undefined && { sample }),
   }

@@ -9,6 +9,7 @@ import type { UserView } from '../registries/accounts-view.ts'
 import { askHidden, passwordFor } from './account-input.ts'
 import { withOperations } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'
+import { table } from './table.ts'
 import { type Input, processInput } from './upstream-input.ts'
 
 export type UserFlags = { email?: string; passwordFile?: string }
@@ -77,7 +78,7 @@ export async function userState(
 export async function userList(flags: Flags, shape: Shape, io: Io): Promise<number> {
   return await withOperations(flags, io, async ({ accounts }) => {
     const users = await accounts.users()
-    io.out(shape.json ? `${JSON.stringify({ users })}\n` : users.map(lineOf).join(''))
+    io.out(shape.json ? `${JSON.stringify({ users })}\n` : listText(users))
     if (!shape.json && users.length === 0) io.err('nobody yet: `user add NAME`\n')
     return EXIT.ok
   })
@@ -92,6 +93,20 @@ function tell(view: UserView, password: string | null, shape: Shape, io: Io): nu
   io.out(lineOf(view))
   if (password !== null) io.out(`password ${password}\n`)
   return EXIT.ok
+}
+
+function listText(users: readonly UserView[]): string {
+  if (users.length === 0) return ''
+  return table(
+    ['name', 'role', 'state', 'created', 'email'],
+    users.map(({ name, email, role, state, created }) => [
+      name,
+      role,
+      state,
+      created,
+      email ?? '-',
+    ]),
+  )
 }
 
 function lineOf({ name, email, role, state, created }: UserView): string {

@@ -7,12 +7,18 @@
  * berry) and takes the bytes from the registry; in all other lockfiles a missing hash is a finding
  * (`unpinned`), because removing it is how a changed `resolved` would pass.
  *
+ * Other content than the record's may be a later one of a registry that re-issues bytes; then it
+ * has a record of its own, of the same namespace, and the entry is a `revision`: a finding all the
+ * same, unless it was said that this registry does so. Whoever runs a log could record a swap as a
+ * revision; the public npm registry has none.
+ *
  * @module
  */
 import pLimit from 'p-limit'
 import { LogUnreachable, type FoundRecord } from '../log/client.ts'
 import { parseLeaf, type VersionLeaf } from '../log/leaf.ts'
 import type { LockfileEntry, LockfileFormat } from '../registries/lockfile-entry.ts'
+import { revisionAsked } from '../registries/revisions.ts'
 import { LogHttpError, type RegistryReader } from './log-http.ts'
 import type { Result, Status } from './verify-report.ts'
 
@@ -22,6 +28,8 @@ const LOOKUPS_AT_ONCE = 16
 const TARBALLS_AT_ONCE = 6
 /** So many failures with no answer between them: the server is gone. */
 const FAILURES_MAX = 32
+/** The namespace of the public npm registry, which publishes a version once. */
+const NPM = 'npm'
 
 export type Checked = { lockfile: string; format: LockfileFormat; entry: LockfileEntry }
 
@@ -32,6 +40,8 @@ export type CheckNeeds = {
   /** Where tarballs come from unless an entry says otherwise. */
   url: string
   isAllowed: (name: string, version: string) => boolean
+  /** Whether the registry of this name is known to re-issue bytes. */
+  mayRevise: (name: string, version: string) => boolean
   /** Called once for each entry that is done. */
   advance: () => void
 }
@@ -55,7 +65,12 @@ export async function checkEntries(
         const result =
           entry.kind === 'not-registry'
             ? makeResult(checked, 'not-checked', { reason: entry.reason ?? '' })
-            : await judge(checked, await ask(entry.name, entry.version), needs, tarballs)
+            : await judgeRevision(
+                checked,
+                await judge(checked, await ask(entry.name, entry.version), needs, tarballs),
+                needs,
+                ask,
+              )
         needs.advance()
         return result
       }),
@@ -141,6 +156,28 @@ async function judge(
   })
 }
 
+/** What differs may have a record of its own. */
+async function judgeRevision(
+  checked: Checked,
+  result: Result,
+  needs: CheckNeeds,
+  ask: (name: string, version: string) => Promise<Answer>,
+): Promise<Result> {
+  const { name, version, namespace, fetchedIntegrity, lockfileIntegrity, reason } = result
+  const integrity = fetchedIntegrity ?? lockfileIntegrity
+  if (result.status !== 'different' || namespace === NPM || integrity === null) return result
+  // With a reason, it is something else that differs.
+  const text = reason === '' ? revisionAsked(version, integrity) : undefined
+  const answer = text === undefined ? undefined : await ask(name, text)
+  if (answer?.outcome === 'failed') return makeResult(checked, 'failed', { reason: answer.reason })
+  if (answer?.outcome !== 'found' || answer.leaf.namespace !== namespace) return result
+  if (answer.leaf.integrity !== integrity) return result
+  const allowed = needs.mayRevise(name, version)
+  const why = `its registry has issued it more than once; the lockfile has that of record ${answer.index}, the first is record ${result.index}`
+  const hint = allowed ? '' : '. If this registry is known to do so: --allow-revisions'
+  return { ...result, ...knownFields(answer), status: 'revision', allowed, reason: why + hint }
+}
+
 async function compareTarball(
   checked: Checked,
   answer: Found,
@@ -151,11 +188,12 @@ async function compareTarball(
   try {
     const { sha512, sha1 } = await hashTarball(entry.name, entry.version, entry.archive)
     const fields = { ...known, compared: true, fetchedIntegrity: sha512 }
-    if (sha512 !== answer.leaf.integrity) return makeResult(checked, 'different', fields)
+    const isOther = sha512 !== answer.leaf.integrity
     if (entry.sha1 === undefined || entry.sha1 === sha1) {
-      return makeResult(checked, 'verified', fields)
+      return makeResult(checked, isOther ? 'different' : 'verified', fields)
     }
-    const reason = `the lockfile's SHA-1 ${entry.sha1} is not that of the logged content, ${sha1}`
+    const what = isOther ? 'what was downloaded' : 'the logged content'
+    const reason = `the lockfile's SHA-1 ${entry.sha1} is not that of ${what}, ${sha1}`
     return makeResult(checked, 'different', { ...fields, reason })
   } catch (error) {
     if (!(error instanceof LogHttpError)) throw error

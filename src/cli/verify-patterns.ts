@@ -1,6 +1,7 @@
 /**
- * Patterns of `--allow-missing`, in the words of the authority table: one star stands for anything
- * but a slash, two for anything at all, and a pattern with a version names that version only.
+ * Patterns of `--allow-missing` and `--allow-revisions`, in the words of the authority table: one
+ * star stands for anything but a slash, two for anything at all, and a pattern with a version names
+ * that version only.
  *
  *     left-pad    left-pad@1.3.0    @acme/*    **
  *

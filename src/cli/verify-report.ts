@@ -18,14 +18,15 @@
  *         { "path": "package-lock.json", "format": "npm", "version": "3", "entries": 1192 }
  *       ],
  *       "counts": { "verified": 1176, "uncompared": 0, "different": 0, "missing": 4, "refused": 0,
- *                   "unpinned": 0, "notChecked": 12, "failed": 0, "allowed": 4 },
+ *                   "unpinned": 0, "notChecked": 12, "failed": 0, "allowed": 4, "revision": 0 },
  *       "entries": [{
  *         "lockfile": "package-lock.json", "line": 812, "key": "node_modules/left-pad",
  *         "name": "left-pad", "version": "1.3.0",
- *         "status": "verified" | "different" | "missing" | "refused" | "unpinned" |
+ *         "status": "verified" | "different" | "revision" | "missing" | "refused" | "unpinned" |
  *                   "not-checked" | "failed",
  *         "compared": true,            a hash of its content was compared with the log's
- *         "allowed": false,            missing or refused, and --allow-missing names it
+ *         "allowed": false,            missing or refused, and --allow-missing names it, or a
+ *                                      revision, and --allow-revisions does
  *         "lockfileIntegrity": "sha512-…" | null,
  *         "fetchedIntegrity": "sha512-…" | null,   with --fetch
  *         "logIntegrity": "sha512-…" | null,
@@ -38,7 +39,7 @@
  *     }
  *
  * `uncompared` entries are `verified` too: they stand in the log, but the lockfile holds no hash
- * that could be compared. `allowed` ones count under `missing` or `refused` as well.
+ * that could be compared. `allowed` ones count under `missing`, `refused` or `revision` as well.
  *
  * @module
  */
@@ -49,6 +50,8 @@ export type Status =
   | 'verified'
   /** its content is not the logged one */
   | 'different'
+  /** a content of its own record: its registry has issued the version more than once */
+  | 'revision'
   /** the authority of its name does not have it */
   | 'missing'
   /** the registry refuses to log it */
@@ -91,6 +94,7 @@ export type Counts = {
   verified: number
   uncompared: number
   different: number
+  revision: number
   missing: number
   refused: number
   unpinned: number
@@ -129,7 +133,8 @@ export function makeReport(findings: Findings): Report {
 /** Whether an entry makes the run fail. */
 export function isFinding(result: Result): boolean {
   if (result.status === 'different' || result.status === 'unpinned') return true
-  return (result.status === 'missing' || result.status === 'refused') && !result.allowed
+  const mayBeAllowed = ['missing', 'refused', 'revision'].includes(result.status)
+  return mayBeAllowed && !result.allowed
 }
 
 // A log that lies outweighs one that cannot be asked, and that outweighs what was found so far.
@@ -146,6 +151,7 @@ function count(entries: readonly Result[]): Counts {
     verified: of('verified'),
     uncompared: entries.filter(entry => entry.status === 'verified' && !entry.compared).length,
     different: of('different'),
+    revision: of('revision'),
     missing: of('missing'),
     refused: of('refused'),
     unpinned: of('unpinned'),

@@ -16,6 +16,7 @@ const RULES = {
   different: 'The lockfile pins other content than the log holds',
   unpinned: 'Nothing in the lockfile binds what is installed to the log',
   missing: 'The version is not in the log',
+  revision: 'The registry has issued the version more than once',
   refused: 'The registry refuses the version',
 } as const
 
@@ -65,5 +66,6 @@ function toResult(entry: Result) {
 function ruleOf(entry: Result): RuleId {
   const { status } = entry
   if (status === 'different' || status === 'unpinned' || status === 'refused') return status
+  if (status === 'revision') return status
   return 'missing'
 }

@@ -19,6 +19,7 @@ import { isFinding, type Report, type Result, type Status } from './verify-repor
 const LABEL: Record<Status, string> = {
   'verified': 'in the log',
   'different': 'DIFFERENT',
+  'revision': 'REVISION',
   'missing': 'MISSING',
   'refused': 'REFUSED',
   'unpinned': 'UNPINNED',
@@ -30,6 +31,7 @@ const INDENT = ' '.repeat(LABEL_CHARS + 2)
 /** The worst first. */
 const ORDER: Status[] = [
   'different',
+  'revision',
   'unpinned',
   'refused',
   'missing',
@@ -93,7 +95,7 @@ function logLines(report: Report): string[] {
 }
 
 function entryLines(entry: Result): string[] {
-  const label = (entry.allowed ? 'missing, allowed' : LABEL[entry.status]).padEnd(LABEL_CHARS)
+  const label = labelOf(entry).padEnd(LABEL_CHARS)
   const identity = entry.version === '' ? entry.name : `${entry.name}@${entry.version}`
   const lines = [`  ${label}${plain(identity)}  ${plain(entry.lockfile)}:${entry.line}`]
   if (entry.status === 'different') {
@@ -108,10 +110,16 @@ function entryLines(entry: Result): string[] {
   return lines
 }
 
+function labelOf({ status, allowed }: Result): string {
+  if (!allowed) return LABEL[status]
+  return status === 'revision' ? 'a revision' : 'missing, allowed'
+}
+
 function countLines({ counts }: Report): string[] {
   const parts: [number, string][] = [
     [counts.verified, 'verified'],
     [counts.different, 'different'],
+    [counts.revision, counts.revision === 1 ? 'a revision' : 'revisions'],
     [counts.unpinned, 'unpinned'],
     [counts.refused, 'refused'],
     [counts.missing, 'missing from the log'],
@@ -143,7 +151,8 @@ function verdictLine(report: Report): string {
   if (counts.different > 0)
     return `FAILED: ${counts.different} of ${all} not the logged content: do not install`
   if (findings > 0) return `FAILED: ${findings} of ${all} could not be verified`
-  return `OK: ${counts.verified} of ${all} verified against the log`
+  const more = counts.revision === 0 ? '' : `, ${counts.revision} as allowed revisions`
+  return `OK: ${counts.verified + counts.revision} of ${all} verified against the log${more}`
 }
 
 function countOf(number: number): string {

@@ -44,6 +44,7 @@ export type VerifyOptions = {
   key?: string | undefined
   state?: string | undefined
   allowMissing?: readonly string[] | undefined
+  allowRevisions?: readonly string[] | undefined
   format?: 'text' | 'json' | 'sarif' | undefined
   json?: boolean | undefined
   fetch?: boolean | undefined
@@ -73,6 +74,7 @@ type Plan = {
   logs: RememberedLog[]
   lockfiles: ReadLockfile[]
   isAllowed: (name: string, version: string) => boolean
+  mayRevise: (name: string, version: string) => boolean
 }
 type Trusted = { vkey: string; verifier: Verifier; from: LogSeen['keyFrom'] }
 
@@ -100,6 +102,7 @@ async function makePlan(options: VerifyOptions, io: VerifyIo): Promise<Plan> {
     logs: readState(statePath),
     lockfiles,
     isAllowed: usage('--allow-missing', () => matcherOf(options.allowMissing ?? [])),
+    mayRevise: usage('--allow-revisions', () => matcherOf(options.allowRevisions ?? [])),
   }
 }
 
@@ -226,6 +229,7 @@ async function checkAll(
     hashTarball: options.fetch === true ? reader.hashTarball : undefined,
     url: plan.url,
     isAllowed: plan.isAllowed,
+    mayRevise: plan.mayRevise,
     advance: () => progress.advance(),
   })
 }

@@ -8,6 +8,7 @@ import { ConfigError } from '../config-values.ts'
 import type { View, ViewSettings } from '../registries/views.ts'
 import { withOperations } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'
+import { table } from './table.ts'
 
 /** What `add` and `set` have in common, as commander reads it; `true`: the flag without a value. */
 export type ViewFlags = {
@@ -115,7 +116,15 @@ function answer(view: View, shape: Shape, io: Io): number {
 
 function listText(views: readonly View[]): string {
   if (views.length === 0) return 'no views\n'
-  return views.map(view => `${view.name}  ${textOf(view.registries, 'all registries')}\n`).join('')
+  return table(
+    ['name', 'registries', 'keys', 'mirrors of'],
+    views.map(({ name, registries, keys, mirrors }) => [
+      name,
+      textOf(registries, 'all'),
+      textOf(keys, 'all'),
+      Object.keys(mirrors).join(' ') || '-',
+    ]),
+  )
 }
 
 function showText({ name, registries, keys, mirrors, created }: View): string {

@@ -3,15 +3,26 @@
  * it. Here on disk, `blobs/<first two digits>/<128 hex digits>`; behind an interface that an object
  * store can satisfy.
  *
- * A blob is durable when `put` returns: temporary file, fsync, rename, fsync of the folder, all
- * without holding up other requests (durable.ts, which writes small files, does). What a version
+ * A blob is durable when `put` returns: temporary file, fsync, rename, fsync of the folder. The two
+ * fsyncs, which wait for the disk, hold up no other request; the rest is shorter than the way to
+ * another thread and back. (Bun 1.4's `writeFile` with `flush` hides a failed fsync.) What a version
  * refers to is known in SQLite; a blob that nothing refers to is removed by whoever knows that.
  * @module
  */
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
-import { type FileHandle, open, rename } from 'node:fs/promises'
+import {
+  closeSync,
+  existsSync,
+  fsync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
+import { LogFatalError } from '../log/log.ts'
 import { makeFolder } from './durable.ts'
 
 /** What a store of blobs can do. @property digest SHA-512 of the bytes in hex */
@@ -35,6 +46,7 @@ export class BlobError extends Error {
 const DIGEST = /^[0-9a-f]{128}$/
 /** 256 folders: some thousand files in each of a large company's. */
 const FOLDER_CHARS = 2
+const FOLDER_MODE = 0o700
 /** Read at once and sent as it was hashed; nearly all tarballs are smaller. */
 const IN_MEMORY_BYTES_MAX = 8 * 1024 * 1024
 /** Written at a time, so that one large tarball does not hold up the thread pool. */
@@ -43,6 +55,8 @@ const PIECE_BYTES = 1024 * 1024
 export class DiskBlobs implements BlobStore {
   readonly #dir: string
   #partials = 0
+  /** Folders that are known to be durable. */
+  readonly #folders = new Set<string>()
 
   /** Opens the folder; what a crash left half written is removed. */
   constructor(dir: string) {
@@ -62,12 +76,12 @@ export class DiskBlobs implements BlobStore {
       await syncFolder(dirname(path))
       return
     }
-    makeFolder(dirname(path))
+    await this.#makeFolder(dirname(path))
     this.#partials += 1
     const partial = `${path}.${this.#partials}.partial`
     try {
       await writeSynced(partial, bytes)
-      await rename(partial, path)
+      renameSync(partial, path)
     } catch (error) {
       rmSync(partial, { force: true })
       throw error
@@ -104,6 +118,14 @@ export class DiskBlobs implements BlobStore {
     }
   }
 
+  async #makeFolder(path: string): Promise<void> {
+    if (this.#folders.has(path)) return
+    mkdirSync(path, { recursive: true, mode: FOLDER_MODE })
+    // Also when it was there: whoever made it may have crashed before this.
+    await syncFolder(this.#dir)
+    this.#folders.add(path)
+  }
+
   #path(digest: string): string {
     if (!DIGEST.test(digest)) throw new TypeError('not the hex form of a SHA-512')
     return join(this.#dir, digest.slice(0, FOLDER_CHARS), digest)
@@ -115,23 +137,42 @@ function checked(blob: Blob, found: string, digest: string): Blob {
   throw new BlobError(`a stored tarball is damaged: ${digest} has ${found}`)
 }
 
+/** Small ones reach the page cache at once; what may take long, the fsync, is waited for aside. */
 async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-  const file: FileHandle = await open(path, 'wx', 0o400)
+  const descriptor = openSync(path, 'wx', 0o400)
   try {
-    for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
-      await file.writeFile(bytes.subarray(start, start + PIECE_BYTES))
+    for (let written = 0; written < bytes.length;) {
+      const end = Math.min(bytes.length, written + PIECE_BYTES)
+      if (written > 0) await new Promise(resolve => setImmediate(resolve))
+      // A write may be short (disk nearly full, signal), so it is asked again for the rest.
+      written += writeSync(descriptor, bytes, written, end - written)
     }
-    await file.sync()
+    await synced(descriptor)
   } finally {
-    await file.close()
+    closeSync(descriptor)
   }
 }
 
+function synced(descriptor: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fsync(descriptor, error => {
+      if (error instanceof Error) reject(error)
+      else resolve()
+    })
+  })
+}
+
+/**
+ * A blob that has its name but not durably must not count as there for whoever sends the same bytes
+ * next: when this fails the process ends, as durable.ts has it.
+ */
 async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
+  const descriptor = openSync(path, 'r')
   try {
-    await folder.sync()
+    await synced(descriptor)
+  } catch (error) {
+    throw new LogFatalError('storage-failed', `${path}: fsync failed`, error)
   } finally {
-    await folder.close()
+    closeSync(descriptor)
   }
 }

@@ -41,7 +41,7 @@ export class HostedPackages {
   }
 
   get(name: string): HostedPackageRow | null {
-    return this.#prepared.package.get({ name }) ?? null
+    return this.#prepared.package.get(name) ?? null
   }
 
   /** The names of all packages that not everybody may see. */
@@ -127,15 +127,15 @@ export class HostedPackages {
 
   /** Whether a published version has this tarball. */
   isReferenced(integrity: string): boolean {
-    return this.#prepared.reference.get({ integrity }) !== undefined
+    return this.#prepared.reference.get(integrity) !== null
   }
 
   tags(name: string): HostedTagRow[] {
-    return this.#prepared.tags.all({ name })
+    return this.#prepared.tags.all(name)
   }
 
   setTag(name: string, tag: string, version: string): void {
-    this.#prepared.setTag.run({ name, tag, version })
+    this.#prepared.setTag.run(name, tag, version)
   }
 
   removeTag(name: string, tag: string): void {
@@ -163,28 +163,26 @@ export class HostedPackages {
   }
 
   isMaintainer(name: string, user: string): boolean {
-    return this.#prepared.maintainer.get({ name, user }) !== undefined
+    return this.#prepared.maintainer.get(name, user) !== null
   }
 
   setMaintainers(name: string, users: readonly string[]): void {
-    this.#prepared.removeMaintainers.run({ name })
-    for (const user of users) this.#prepared.addMaintainer.run({ name, user })
+    this.#prepared.removeMaintainers.run(name)
+    for (const user of users) this.#prepared.addMaintainer.run(name, user)
   }
 }
 
 function prepareFor({ orm, database }: RegistryDb) {
-  const at = sql.placeholder
-  const name = at('name')
-  const isVersion = and(eq(hostedVersion.name, name), eq(hostedVersion.version, at('version')))
-  const isMaintainer = and(eq(hostedMaintainer.name, name), eq(hostedMaintainer.user, at('user')))
-  const isReference = and(
-    eq(hostedVersion.integrity, at('integrity')),
-    isNull(hostedVersion.unpublished),
+  const name = sql.placeholder('name')
+  const isVersion = and(
+    eq(hostedVersion.name, name),
+    eq(hostedVersion.version, sql.placeholder('version')),
   )
-  const target = [hostedTag.name, hostedTag.tag]
-  const found = orm.select({ name: hostedVersion.name }).from(hostedVersion)
   return {
-    package: orm.select().from(hostedPackage).where(eq(hostedPackage.name, name)).prepare(),
+    package: database.prepare<HostedPackageRow, [string]>(
+      `SELECT name, access, rev, created, modified, description, readme, unpublished
+       FROM hosted_package WHERE name = ?`,
+    ),
     addPackage: orm.insert(hostedPackage).values(packageValues()).prepare(),
     touch: database.prepare<unknown, [string, string | null, string, string, string]>(
       'UPDATE hosted_package SET access = ?, readme = ?, modified = ?, rev = ? WHERE name = ?',
@@ -194,27 +192,25 @@ function prepareFor({ orm, database }: RegistryDb) {
     ),
     version: orm.select().from(hostedVersion).where(isVersion).prepare(),
     addVersion: orm.insert(hostedVersion).values(versionValues()).prepare(),
-    reference: found.where(isReference).limit(1).prepare(),
-    tags: orm
-      .select()
-      .from(hostedTag)
-      .where(eq(hostedTag.name, name))
-      .orderBy(asc(hostedTag.tag))
-      .prepare(),
-    setTag: orm
-      .insert(hostedTag)
-      .values({ name, tag: at('tag'), version: at('version') })
-      .onConflictDoUpdate({ target, set: { version: sql`excluded.version` } })
-      .prepare(),
-    maintainer: orm.select().from(hostedMaintainer).where(isMaintainer).prepare(),
-    addMaintainer: orm
-      .insert(hostedMaintainer)
-      .values({ name, user: at('user') })
-      .prepare(),
-    removeMaintainers: orm
-      .delete(hostedMaintainer)
-      .where(eq(hostedMaintainer.name, name))
-      .prepare(),
+    reference: database.prepare<unknown, [string]>(
+      'SELECT 1 FROM hosted_version WHERE integrity = ? AND unpublished IS NULL LIMIT 1',
+    ),
+    tags: database.prepare<HostedTagRow, [string]>(
+      'SELECT name, tag, version FROM hosted_tag WHERE name = ? ORDER BY tag',
+    ),
+    setTag: database.prepare<unknown, [string, string, string]>(
+      `INSERT INTO hosted_tag (name, tag, version) VALUES (?, ?, ?)
+       ON CONFLICT (name, tag) DO UPDATE SET version = excluded.version`,
+    ),
+    maintainer: database.prepare<unknown, [string, string]>(
+      'SELECT 1 FROM hosted_maintainer WHERE name = ? AND user = ?',
+    ),
+    addMaintainer: database.prepare<unknown, [string, string]>(
+      'INSERT INTO hosted_maintainer (name, user) VALUES (?, ?)',
+    ),
+    removeMaintainers: database.prepare<unknown, [string]>(
+      'DELETE FROM hosted_maintainer WHERE name = ?',
+    ),
   }
 }
 

@@ -2,11 +2,14 @@
  * Publishes that wait for approval: rows in, rows out.
  * @module
  */
-import { asc, eq, type InferSelectModel, lt, sum } from 'drizzle-orm'
+import { asc, eq, type InferSelectModel, lt, sql } from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
 import { stage } from './schema-stage.ts'
 
 export type StageRow = InferSelectModel<typeof stage>
+
+/** What a small body costs at least: a file, and a row that every list reads. */
+const BODY_BYTES_MIN = 64 * 1024
 
 export class Stages {
   readonly #db: RegistryDb
@@ -39,13 +42,12 @@ export class Stages {
     this.#db.orm.delete(stage).where(eq(stage.id, id)).run()
   }
 
-  /** Bytes of all bodies. */
-  bytes(): number {
-    const found = this.#db.orm
-      .select({ bytes: sum(stage.bytes) })
-      .from(stage)
-      .get()
-    return Number(found?.bytes ?? 0)
+  /** What all bodies take, or those that `actor` sent. */
+  bytes(actor?: string): number {
+    const taken = sql<number | null>`sum(max(${stage.bytes}, ${BODY_BYTES_MIN}))`
+    const rows = this.#db.orm.select({ bytes: taken }).from(stage)
+    const found = (actor === undefined ? rows : rows.where(eq(stage.actor, actor))).get()
+    return found?.bytes ?? 0
   }
 
   /** Whether a body is still waited for. */

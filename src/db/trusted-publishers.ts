@@ -33,6 +33,13 @@ export class TrustedPublishers {
     return rows.where(where).orderBy(asc(trustedPublisher.created), asc(trustedPublisher.id)).all()
   }
 
+  /** Whether any package has a trusted publisher of this issuer and type. */
+  isTrusted(issuer: string, type: TrustedPublisherRow['type']): boolean {
+    const rows = this.#db.orm.select({ id: trustedPublisher.id }).from(trustedPublisher)
+    const where = and(eq(trustedPublisher.issuer, issuer), eq(trustedPublisher.type, type))
+    return rows.where(where).limit(1).get() !== undefined
+  }
+
   add(row: TrustedPublisherRow): void {
     this.#db.orm.insert(trustedPublisher).values(row).run()
   }

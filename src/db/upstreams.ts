@@ -1,12 +1,14 @@
 /**
  * The configured registries and mirrors, and the keys that each of them published: rows in, rows
- * out, through drizzle's typed queries (nothing here is hot). The one rule that is kept here is the
+ * out, through drizzle's typed queries (only the keys of one are hot). The one rule that is kept here is the
  * ratchet: `signsSince` can be set, never changed or taken back.
  * @module
  */
+import type { Statement } from 'bun:sqlite'
 import { and, asc, eq, isNotNull, isNull, type InferSelectModel } from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
 import { packageSeen, upstream, upstreamKey, version } from './schema-registry.ts'
+import { revisedNamespace } from './schema-revisions.ts'
 
 export type UpstreamRow = InferSelectModel<typeof upstream>
 export type UpstreamKeyRow = InferSelectModel<typeof upstreamKey>
@@ -24,21 +26,28 @@ export type UpstreamChange = Partial<
     | 'tarballs'
     | 'strictSince'
     | 'tarballOrigins'
+    | 'revisions'
   >
 >
 
 /** A row as it is added; what is left out has its default. */
 export type NewUpstreamRow = Omit<
   UpstreamRow,
-  'signsSince' | 'edition' | 'strictSince' | 'tarballOrigins'
+  'signsSince' | 'edition' | 'strictSince' | 'tarballOrigins' | 'revisions'
 > &
-  Partial<Pick<UpstreamRow, 'strictSince' | 'tarballOrigins'>>
+  Partial<Pick<UpstreamRow, 'strictSince' | 'tarballOrigins' | 'revisions'>>
+
+const KEYS = `SELECT upstream, keyid, keytype, scheme, spki, expires, json, state,
+  first_seen AS firstSeen, leaf_idx AS leafIdx
+  FROM upstream_key WHERE upstream = ? ORDER BY first_seen, keyid`
 
 export class Upstreams {
   readonly #db: RegistryDb
+  readonly #keys: Statement<UpstreamKeyRow, [string]>
 
   constructor(db: RegistryDb) {
     this.#db = db
+    this.#keys = db.database.prepare(KEYS)
   }
 
   list(): UpstreamRow[] {
@@ -91,6 +100,19 @@ export class Upstreams {
     )
   }
 
+  /** Whether the registry of this namespace was declared to re-issue bytes, also a removed one. */
+  isRevised(namespace: string): boolean {
+    const where = eq(revisedNamespace.namespace, namespace)
+    return this.#db.orm.select().from(revisedNamespace).where(where).get() !== undefined
+  }
+
+  /** Remembers what kind of registry a namespace is that of. */
+  setRevised(namespace: string, isRevised: boolean): void {
+    const { orm } = this.#db
+    if (isRevised) orm.insert(revisedNamespace).values({ namespace }).onConflictDoNothing().run()
+    else orm.delete(revisedNamespace).where(eq(revisedNamespace.namespace, namespace)).run()
+  }
+
   /** The packages ever seen under this namespace. */
   packagesOf(namespace: string): string[] {
     const rows = this.#db.orm.select({ name: packageSeen.name }).from(packageSeen)
@@ -118,12 +140,7 @@ export class Upstreams {
 
   /** In the order they were first seen. */
   keys(name: string): UpstreamKeyRow[] {
-    return this.#db.orm
-      .select()
-      .from(upstreamKey)
-      .where(eq(upstreamKey.upstream, name))
-      .orderBy(asc(upstreamKey.firstSeen), asc(upstreamKey.keyid))
-      .all()
+    return this.#keys.all(name)
   }
 
   allKeys(): UpstreamKeyRow[] {

@@ -31,9 +31,11 @@ export type Scope = (typeof SCOPES)[number]
 /**
  * What a token limits its user to. @property packages patterns as in authority.ts; `**` is all
  * @property view name of the view (views.ts) that it reads through; null is the common one
+ * @property isOfJob it was exchanged for that of a CI job (oidc.ts): for new versions alone
  */
 export type TokenGrant = {
   id: string
+  isOfJob: boolean
   scopes: readonly Scope[]
   packages: readonly string[]
   readOnly: boolean
@@ -74,7 +76,9 @@ export function hasScope(identity: Identity, scope: Scope): boolean {
   if (grant === null) return true
   if (grant.readOnly && WRITE_SCOPES.has(scope)) return false
   // Whoever may publish may do it in two steps.
-  return grant.scopes.includes(scope === 'stage' && grant.scopes.includes('publish') ? 'publish' : scope)
+  return grant.scopes.includes(
+    scope === 'stage' && grant.scopes.includes('publish') ? 'publish' : scope,
+  )
 }
 
 /** Refuses who lacks `scope`. @throws RegistryError unauthorized (nobody), forbidden (somebody) */

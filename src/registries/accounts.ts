@@ -178,7 +178,7 @@ function identityOf(row: TokenRow, user: UserRow | null): Identity {
   return {
     user: row.user,
     role: user?.role ?? (isAdmin ? 'admin' : 'member'),
-    grant: { id, scopes, packages, readOnly, view },
+    grant: { id, isOfJob: row.kind === 'oidc', scopes, packages, readOnly, view },
     actor: row.user === null ? `token:${id}` : `user:${row.user}`,
     problem: null,
   }

@@ -16,6 +16,7 @@ export type CollaboratorsNeeds = {
   hosted: HostedPackages
   teams: Teams
   access: HostedAccess
+  reachesOrg: (identity: Identity, org: string) => boolean
   isUser: (name: string) => boolean
 }
 
@@ -53,9 +54,10 @@ export class Collaborators {
   /** The packages of an organisation's scope, with what whoever asks may do with each. */
   ofOrganisation(identity: Identity, org: string): Permissions {
     assertScope(identity, 'read')
-    const { teams } = this.#needs
+    const { teams, reachesOrg } = this.#needs
     const isMember = identity.user !== null && teams.roleOf(org, identity.user) !== null
-    if (teams.org(org) === null || !(isMember || identity.role === 'admin')) {
+    const mayKnow = (isMember || identity.role === 'admin') && reachesOrg(identity, org)
+    if (teams.org(org) === null || !mayKnow) {
       throw new RegistryError('not-found', `there is no organisation ${org} that you are in`)
     }
     return this.#readable(identity, name => name.startsWith(`@${org}/`))

@@ -60,7 +60,13 @@ type Document = Static<typeof Document>
 type Jwk = JsonWebKeyInput['key']
 
 /** What an instance says of itself. @property publicUrl ends in `/` @property vkey of its log */
-export type OwnIdentity = { publicUrl: string; key: PublishedKey; vkey: string }
+export type OwnIdentity = {
+  publicUrl: string
+  key: PublishedKey
+  /** Those that signed before it: what they signed is still served. */
+  formerKeys?: readonly PublishedKey[]
+  vkey: string
+}
 
 /** What another instance's document says. */
 export type Identity = {
@@ -80,10 +86,11 @@ export function didOf(publicUrl: string): string {
 }
 
 /** This instance's document, as JSON. */
-export function didDocument({ publicUrl, key, vkey }: OwnIdentity): string {
+export function didDocument({ publicUrl, key, formerKeys = [], vkey }: OwnIdentity): string {
   const id = didOf(publicUrl)
   const methods = [
-    methodOf(id, '#registry', { ...jwkOf(Buffer.from(key.key, 'base64')), kid: key.keyid }),
+    methodOf(id, '#registry', registryJwk(key)),
+    ...formerKeys.map((each, i) => methodOf(id, `#registry-before-${i + 1}`, registryJwk(each))),
     methodOf(id, '#log', jwkOf(logSpki(vkey))),
   ]
   const document = {
@@ -201,6 +208,10 @@ function registryOf(document: Document, host: string): string {
 
 function methodOf(did: string, fragment: string, publicKeyJwk: Jwk & { kid?: string }) {
   return { id: `${did}${fragment}`, type: 'JsonWebKey', controller: did, publicKeyJwk }
+}
+
+function registryJwk({ key, keyid }: PublishedKey): Jwk & { kid: string } {
+  return { ...jwkOf(Buffer.from(key, 'base64')), kid: keyid }
 }
 
 function jwkOf(spki: Buffer): Jwk {

@@ -6,8 +6,10 @@
  *
  * One record for each key, named as `ssh-keygen -lf` and the keys endpoint name it; a record may
  * hold several, parted by spaces or `;`. Words other than `key=` are for later and say nothing. The
- * name is that of the host, without a port. Records may name keys that are not in use yet; a
- * published key that they do not name is a difference. No record at all says nothing.
+ * name is that of the host, without a port. Records may name keys that are not in use yet. Where
+ * they name some of the published keys, the others are of registries behind this one, or of somebody
+ * who should not be there, and are not taken; where they name none, that is a difference. No record
+ * at all says nothing.
  *
  * Both are looked at when an operator adds a registry, and only then. No key is trusted for them.
  * @module
@@ -34,8 +36,8 @@ const ABSENT: ReadonlySet<string> = new Set(['ENOTFOUND', 'ENODATA', 'NXDOMAIN',
 export type ResolveTxt = (name: string) => Promise<string[][]>
 
 /**
- * What one way says. `absent`: nothing; `same`: the keys that are published; `different`: others;
- * `unknown`: it could not be asked or read, for the reason in `detail`.
+ * What one way says. `absent`: nothing; `same`: the keys that are published; `some`: not all of
+ * them; `different`: others; `unknown`: it could not be asked or read, for the reason in `detail`.
  */
 export const BindingShape = Type.Object({
   by: Type.Union([Type.Literal('dns'), Type.Literal('did')]),
@@ -44,6 +46,7 @@ export const BindingShape = Type.Object({
   state: Type.Union([
     Type.Literal('absent'),
     Type.Literal('same'),
+    Type.Literal('some'),
     Type.Literal('different'),
     Type.Literal('unknown'),
   ]),
@@ -121,5 +124,6 @@ function compared(
     published.length === 0
       ? 'it names keys, and the registry publishes none'
       : `it does not name ${others.join(', ')}`
-  return { state: 'different', keyids, detail }
+  const state = others.length < published.length ? 'some' : 'different'
+  return { state, keyids, detail }
 }

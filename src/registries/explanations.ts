@@ -27,6 +27,9 @@ export type Explained = Pick<
   evidence: unknown
 }
 
+/** May whoever asks know that there is a package of this name? */
+export type IsSeen = (name: string) => boolean
+
 /** What reasons are read from. @property reader by whose rules */
 export type ExplanationsNeeds = {
   incidents: Incidents
@@ -45,34 +48,39 @@ export class Explanations {
     this.#needs = needs
   }
 
-  /** By the id in `/-/why/<id>`. @throws RegistryError not-found */
-  byId(id: string): Explained {
+  /** By the id in `/-/why/<id>`. @param isSeen as in `byVersion` @throws RegistryError not-found */
+  byId(id: string, isSeen: IsSeen): Explained {
     const row = ID.test(id) ? this.#needs.incidents.get(id) : null
-    if (row === null) throw new RegistryError('not-found', 'no refusal is kept under this id')
-    return explained(row)
+    if (row !== null && isSeen(row.name)) return explained(row)
+    throw new RegistryError('not-found', 'no refusal is kept under this id')
   }
 
   /**
    * Why a version is refused for this reason: by a rule now, else the newest kept incident.
    * @param reason a code, with the day on which it ends when that is known
+   * @param isSeen whether whoever asks may know of a package: else there is no reason either
    * @throws RegistryError not-found
    */
-  byVersion(name: string, version: string, reason: string): Explained {
-    const { incidents, sources } = this.#needs
-    const source = sources.ownerOf(name)
-    const { namespace } = source
+  byVersion(name: string, version: string, reason: string, isSeen: IsSeen): Explained {
+    const source = this.#needs.sources.ownerOf(name)
     const code = reason.replace(UNTIL, '')
-    const row = incidents
-      .ofVersion(namespace, name, version)
-      .find(incident => incident.code === code)
-    const found =
-      this.#byRule(namespace, name, version, code) ??
-      (row === undefined ? this.#byStrict(source, name, version, code) : explained(row))
+    const found = isSeen(name) ? this.#find(source, name, version, code) : undefined
     if (found !== undefined) return found
     const sentence = UNTIL.test(reason)
       ? `${name}@${version} is not refused as ${code} any more: ask for it again`
       : `${name}@${version} is not refused as ${code}`
     throw new RegistryError('not-found', sentence, { package: name, version })
+  }
+
+  #find(source: Source, name: string, version: string, code: string): Explained | undefined {
+    const { namespace } = source
+    const row = this.#needs.incidents
+      .ofVersion(namespace, name, version)
+      .find(incident => incident.code === code)
+    return (
+      this.#byRule(namespace, name, version, code) ??
+      (row === undefined ? this.#byStrict(source, name, version, code) : explained(row))
+    )
   }
 
   #byRule(namespace: string, name: string, version: string, code: string): Explained | undefined {

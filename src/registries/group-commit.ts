@@ -30,7 +30,11 @@ type Waiting = {
 }
 
 /** What it commits to. @property before runs outside the transaction, ahead of each */
-export type GroupCommitNeeds = { db: RegistryDb; log: Log; before: () => void }
+export type GroupCommitNeeds = {
+  db: RegistryDb
+  log: Pick<Log, 'publish'>
+  before: () => void
+}
 
 export class GroupCommit {
   readonly #needs: GroupCommitNeeds
@@ -117,7 +121,7 @@ function refusalOf({ assertPossible }: Waiting): RegistryError | null {
 }
 
 /** They are committed: what follows from that happens whatever else fails. */
-function finish(parts: readonly Waiting[], log: Log): void {
+function finish(parts: readonly Waiting[], log: GroupCommitNeeds['log']): void {
   const done = parts.filter(({ after, fail }) => succeeds(after, fail))
   const failAll = (error: unknown) => done.forEach(({ fail }) => fail(error))
   if (!succeeds(() => log.publish(), failAll)) return

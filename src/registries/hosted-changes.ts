@@ -172,6 +172,11 @@ export class HostedChanges {
 
   #assertHosted(identity: Identity, name: string): void {
     this.#needs.access.assertWritable(identity, name)
+    // It could name a maintainer, and stay for ever what it is for minutes.
+    if (identity.grant?.isOfJob === true) {
+      const why = 'the token of a job publishes new versions and changes nothing else'
+      throw new RegistryError('forbidden', why, { package: name })
+    }
     if (this.#needs.hosted.get(name) !== null) return
     if (isOurs(this.#needs, name)) throw absentError(name, HOSTED, 404)
     const why = `${name} does not live here: it is changed where it is published`

@@ -6,6 +6,7 @@
  * name, one authority). A restricted package is never asked for: its name would be told to others.
  * @module
  */
+import type { Packages } from '../db/packages.ts'
 import type { Upstreams } from '../db/upstreams.ts'
 import { AuthorityError, matchesName } from './authority.ts'
 import { RegistryError } from './errors.ts'
@@ -16,7 +17,11 @@ import type { Sources } from './source.ts'
 const NO_VALIDATORS = { etag: null, lastModified: null }
 
 /** What a claim is decided by. */
-export type ClaimNeeds = { sources: Sources; upstreams: Upstreams }
+export type ClaimNeeds = {
+  sources: Sources
+  upstreams: Upstreams
+  packages: Pick<Packages, 'firstSeen'>
+}
 
 /** Is the name one of ours by a pattern already? */
 export function isOurs({ sources }: Pick<ClaimNeeds, 'sources'>, name: string): boolean {
@@ -27,9 +32,14 @@ export function isOurs({ sources }: Pick<ClaimNeeds, 'sources'>, name: string): 
  * Returns when nobody else has a package of this name.
  * @throws RegistryError forbidden: somebody has, or it cannot be asked for; upstream-…: unknown
  */
-export async function assertFree({ sources }: ClaimNeeds, name: string): Promise<void> {
+export async function assertFree({ sources, packages }: ClaimNeeds, name: string): Promise<void> {
   const owner = sources.find(name)
   if (owner === undefined) return
+  // Registries lose packages, some for minutes: whoever installed one must not get a stranger's.
+  if (packages.firstSeen(owner.namespace, name) !== null) {
+    const why = `${name} belongs to ${owner.name}: versions of it are recorded here`
+    throw refused(name, `${why}. An admin can give it to this registry by name`)
+  }
   const answer = await owner.upstream.fetchPackument(name, NO_VALIDATORS)
   if (answer.status === 'absent' && answer.httpStatus === 404) return
   throw refused(name, `${name} belongs to ${owner.name}, which has a package of this name`)
@@ -56,13 +66,10 @@ export function assertCanHide({ upstreams }: Pick<ClaimNeeds, 'upstreams'>, name
 }
 
 /**
- * The name is ours from now on, in the caller's transaction. @returns the patterns before and after
+ * The name is ours from now on, in the caller's transaction.
  * @throws RegistryError forbidden when the table of names cannot hold it
  */
-export function claim(
-  { upstreams }: ClaimNeeds,
-  name: string,
-): { before: string[]; after: string[] } {
+export function claim({ upstreams }: Pick<ClaimNeeds, 'upstreams'>, name: string): void {
   const rows = upstreams.list()
   const before = rows.find(row => row.name === HOSTED)?.names ?? []
   const after = [...before, name].toSorted()
@@ -73,7 +80,6 @@ export function claim(
     throw refused(name, `${name} cannot be published here: ${error.message}`)
   }
   upstreams.change(HOSTED, { names: after })
-  return { before, after }
 }
 
 function refused(name: string, why: string): RegistryError {

@@ -12,6 +12,7 @@
 import type { Audit } from '../db/audit.ts'
 import type { BlobStore } from '../db/blobs.ts'
 import type { HostedPackages, HostedVersionRow } from '../db/hosted.ts'
+import type { Packages } from '../db/packages.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
 import type { Upstreams } from '../db/upstreams.ts'
 import type { Log } from '../log/log.ts'
@@ -37,6 +38,7 @@ export type PublisherNeeds = {
   log: Log
   audit: Audit
   upstreams: Upstreams
+  packages: Packages
   sources: Sources
   reload: () => void
   hosted: HostedPackages
@@ -165,14 +167,15 @@ export class Publisher {
 
   #claim(identity: Identity, name: string): void {
     if (isOurs(this.#needs, name)) return
-    const { before, after } = claim(this.#needs, name)
+    claim(this.#needs, name)
     this.#needs.audit.append({
       time: timestamp(this.#needs.now()),
       actor: identity.actor,
       action: 'upstream.claim',
       target: HOSTED,
-      before: JSON.stringify({ names: before }),
-      after: JSON.stringify({ names: after }),
+      // Not the whole table: it grows by one with each of these lines.
+      before: null,
+      after: JSON.stringify({ name }),
     })
   }
 

@@ -33,6 +33,7 @@ import {
   scanPackument,
 } from './packument-scan.ts'
 import { checkSignature, signedMessage } from './signature.ts'
+import { isReserved } from './revisions.ts'
 import { readVersion } from './version-read.ts'
 
 /** npm signs once, twice while it rotates keys. Each entry may cost an ECDSA verification. */
@@ -107,6 +108,8 @@ export type InspectInput = {
   packageKnown: boolean
   /** Versions that were there at first sight and are in no record, since they were refused. */
   firstSight?: string[]
+  /** Other bytes of a recorded version are a revision of it (revisions.ts), and no conflict. */
+  revises?: boolean
   /** The log's own clock, RFC 3339. */
   now: string
 }
@@ -221,8 +224,11 @@ function readProvenance(dist: JsonObject | undefined): string | undefined {
 function judge({ said, fault }: Facts, { input, keys, known }: Context): Judgement {
   const { version, integrity } = said
   if (fault !== '') return verdict('invalid', fault)
+  if (input.revises === true && isReserved(version)) {
+    return verdict('invalid', 'it is called as only a revision of a version can be')
+  }
   const logged = known.get(version)
-  if (logged !== undefined) {
+  if (logged !== undefined && !isRevised(logged, integrity, input)) {
     if (logged.manifestHash === said.manifestHash) said.projection = ''
     return judgeLogged(logged, integrity)
   }
@@ -243,6 +249,14 @@ function judge({ said, fault }: Facts, { input, keys, known }: Context): Judgeme
     else return { ...verdict('valid', ''), signature: entry }
   }
   return explainFailures(failures, said.signatures)
+}
+
+function isRevised(
+  logged: KnownVersion,
+  integrity: string | null,
+  { revises = false }: InspectInput,
+): boolean {
+  return revises && integrity !== null && integrity !== logged.integrity
 }
 
 function judgeLogged(logged: KnownVersion, integrity: string | null): Judgement {

@@ -12,10 +12,12 @@ import { incidentId, type Incidents } from '../db/incidents.ts'
 import type { Packages, VersionRow, VersionSummary } from '../db/packages.ts'
 import { Provenances } from '../db/policy-rules.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
+import type { Revisions } from '../db/revisions.ts'
 import { encodeLeaf, parseLeaf, type VersionLeaf } from '../log/leaf.ts'
 import type { AppendOutcome, Log, LogStore } from '../log/log.ts'
 import type { InspectedVersion } from './inspect.ts'
 import { allSummaries, RESTORED_STATE } from './plan.ts'
+import { type Named, Reissues, withOwnFile } from './reissues.ts'
 import { isRefusalCode, type RefusalCode, refusalSentence } from './refusal.ts'
 import type { Source } from './source.ts'
 import { timestamp } from './timestamp.ts'
@@ -31,6 +33,7 @@ export type LedgerNeeds = {
   packages: Packages
   incidents: Incidents
   disputes: Disputes
+  revisions: Revisions
   base: string
   now: () => Date
 }
@@ -57,9 +60,11 @@ type Recording = {
 export class Ledger {
   readonly #needs: LedgerNeeds
   readonly #provenances: Provenances
+  readonly #reissues: Reissues
 
   constructor(needs: LedgerNeeds) {
     this.#needs = needs
+    this.#reissues = new Reissues(needs)
     this.#provenances = new Provenances(needs.db)
   }
 
@@ -97,10 +102,15 @@ export class Ledger {
 
   /** Yields between batches. */
   async #recordChanged(recording: Recording, versions: InspectedVersion[]): Promise<Recorded> {
-    const { known, disputed } = recording
+    const { source, name, known, disputed } = recording
+    const own = (found: InspectedVersion) => {
+      if (source.revises !== true) return found
+      const row = known.get(found.version)
+      return withOwnFile(name, found, row && isOther(found, row) ? undefined : row)
+    }
     const changed = versions
-      .map(found => withDispute(found, disputed.get(found.version)))
-      .filter(found => differs(found, known.get(found.version)))
+      .map(found => withDispute(own(found), disputed.get(found.version)))
+      .filter(found => differs(source, found, known.get(found.version)))
     for (let start = 0; start < changed.length; start += BATCH_VERSIONS_MAX) {
       this.#recordBatch(recording, changed.slice(start, start + BATCH_VERSIONS_MAX))
       await new Promise(resolve => setImmediate(resolve))
@@ -115,7 +125,11 @@ export class Ledger {
     const { source, name, known, disputed, packageKnown } = recording
     const { db, log, packages } = this.#needs
     const seen = timestamp(this.#needs.now())
-    const checked = batch.map(found => encodable(source.namespace, name, found, seen))
+    const named = (found: InspectedVersion) =>
+      source.revises === true && isLoggable(found)
+        ? this.#reissues.named(source.namespace, name, found)
+        : found
+    const checked = batch.map(found => encodable(source.namespace, name, named(found), seen))
     db.transaction(() => {
       // What not everybody may know of is in no log.
       const isPrivate = source.housed?.isPrivate(name) === true
@@ -126,8 +140,13 @@ export class Ledger {
       const byVersion = new Map(loggable.map((found, i) => [found.version, outcomes[i]]))
       const rows = checked.map(found => {
         const before = known.get(found.version)
-        const row = rowOf(source.namespace, name, found, before, seen, packageKnown)
-        settle(row, found, byVersion.get(found.version))
+        const outcome = byVersion.get(found.version)
+        const isRevision = before !== undefined && source.revises === true && isOther(found, before)
+        const row = isRevision
+          ? this.#reissues.turn(before, found, seen)
+          : rowOf(source.namespace, name, found, before, seen, packageKnown)
+        settle(row, found, outcome)
+        this.#noteRevision(source, row, found, before, outcome, seen)
         const dispute = disputed.get(found.version)
         if (dispute !== undefined && found.detail === dispute.detail)
           row.incident = dispute.incident
@@ -162,6 +181,20 @@ export class Ledger {
       },
       seen,
     )
+  }
+
+  #noteRevision(
+    source: Source,
+    row: VersionRow,
+    found: Named,
+    before: VersionSummary | undefined,
+    outcome: AppendOutcome | undefined,
+    seen: string,
+  ): void {
+    if (found.recordedAs === undefined || outcome?.outcome !== 'added') return
+    const observation = observationOf(source.upstream.url, found, seen)
+    const records = [before, row].flatMap(each => (each ? this.recordOf(each) : null) ?? [])
+    this.#reissues.note(row, found, { records, sources: [observation] }, seen)
   }
 
   /** The record of a version as evidence shows it; null when it has none. */
@@ -216,14 +249,24 @@ function isLoggable(found: InspectedVersion): boolean {
 }
 
 /** Is there anything to write about this version? Most refreshes find one new version of hundreds. */
-function differs(found: InspectedVersion, row: VersionSummary | undefined): boolean {
+function differs(
+  source: Source,
+  found: InspectedVersion,
+  row: VersionSummary | undefined,
+): boolean {
   if (row === undefined) return true
   return (
+    (source.revises === true && isOther(found, row)) ||
     stateOf(found, row) !== row.state ||
     found.file !== row.file ||
     found.tarball !== row.tarball ||
     found.detail !== row.detail
   )
+}
+
+/** Another content than the one that is recorded as the present one. */
+function isOther(found: InspectedVersion, row: VersionSummary): boolean {
+  return row.leafIndex !== null && isLoggable(found) && found.integrity !== row.integrity
 }
 
 /** The state a row is to have after this finding. */
@@ -239,12 +282,7 @@ function stateOf(found: InspectedVersion, row: VersionSummary): string {
 }
 
 /** A finding that no record can hold is invalid; the others of its batch are recorded all the same. */
-function encodable(
-  namespace: string,
-  name: string,
-  found: InspectedVersion,
-  seen: string,
-): InspectedVersion {
+function encodable(namespace: string, name: string, found: Named, seen: string): Named {
   if (!isLoggable(found)) return found
   try {
     encodeLeaf(leafOf(namespace, name, found, seen))
@@ -254,17 +292,12 @@ function encodable(
   }
 }
 
-function leafOf(
-  namespace: string,
-  name: string,
-  found: InspectedVersion,
-  seen: string,
-): VersionLeaf {
+function leafOf(namespace: string, name: string, found: Named, seen: string): VersionLeaf {
   const leaf: VersionLeaf = {
     kind: 'version',
     namespace,
     name,
-    version: found.version,
+    version: found.recordedAs ?? found.version,
     integrity: found.integrity ?? '',
     manifest: found.manifestHash,
     seen,
@@ -316,6 +349,8 @@ function settle(
   row.leafIndex = outcome.index
   row.signature = found.signature
   if (outcome.outcome !== 'added') compareWithLeaf(row, outcome.leaf)
+  // A content that was here before comes with the manifest that was recorded of it.
+  if (row.state === 'logged' && row.manifestHash !== found.manifestHash) row.state = RESTORED_STATE
 }
 
 /** The log had this version although no row did: the record wins. */

@@ -24,6 +24,8 @@ const REGISTRATIONS_PER_HOUR_MAX = 5
 const BEGINNINGS_PER_MINUTE_MAX = 30
 /** Counts remembered, some hundred bytes each; a flood forgets the oldest first. */
 const COUNTED_MAX = 20_000
+/** Nobody's name is longer: what is sent in place of one is not remembered at length. */
+const NAME_CHARS_MAX = 64
 /** The part of an IPv6 address that one customer has for himself. */
 const IPV6_SITE_BITS = 64
 
@@ -41,8 +43,9 @@ export class LoginLimits {
   }
 
   /** Begins an attempt to log in. @throws RegistryError too-many-requests with when to come back */
-  attempt(name: string, address: string | null): Attempt {
+  attempt(given: string, address: string | null): Attempt {
     const site = siteOf(address)
+    const name = given.length > NAME_CHARS_MAX ? '' : given
     const pair = `pair ${site} ${name}`
     const [byAddress, byName] = [`address ${site}`, `name ${name}`]
     const isFirst = this.#live(pair) === null

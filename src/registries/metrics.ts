@@ -1,202 +1,35 @@
 /**
- * What `/-/metrics` shows, gathered when it is asked for: nothing here runs while nobody looks.
- *
- * Names and units follow Prometheus' conventions (https://prometheus.io/docs/practices/naming/). No
- * label ever holds the name of a package, a user or a secret: labels are surfaces, codes and the
- * names of upstreams that the operator chose.
+ * The metrics of this instance, gathered when they are asked for: nothing here runs while nobody
+ * looks but a timer that sees how late it is. What they are called is metrics-exposition.ts.
  * @module
  */
-import { Counter, Gauge, Registry } from 'prom-client'
-import type { UpstreamRow } from '../db/upstreams.ts'
-import type { Alerts } from './alerts.ts'
-import type { Webhook } from './alerts-webhook.ts'
-import type { Fetcher } from './fetcher.ts'
+import type { Exposition } from './metrics-exposition.ts'
+import type { MetricsNeeds } from './metrics-needs.ts'
 import { LoopWatch } from './metrics-runtime.ts'
-import type { RequestCounts } from './metrics-requests.ts'
-import type { Sampler } from './sampler.ts'
-import type { Strict } from './strict.ts'
 
-const PREFIX = 'npmx_registry_'
-
-/** Where the numbers come from. */
-export type MetricsNeeds = {
-  version: string
-  requests: RequestCounts
-  alerts: Alerts
-  sampler: Sampler
-  strict: Strict
-  webhook: Webhook | null
-  fetcher: Fetcher
-  upstreams: { list(): UpstreamRow[] }
-  log: { readonly size: number }
-  /** Unix time of the newest record; null in an empty log. */
-  newestSeconds: () => number | null
-  /** Bytes of what may be wiped at any time, by kind. */
-  cacheBytes: () => Record<string, number>
-}
-
-type Sample = [labels: Record<string, string>, value: number]
-
-/** The metrics of this instance. */
 export class Metrics implements Disposable {
-  readonly #registry = new Registry()
   readonly #loop = new LoopWatch()
   readonly #needs: MetricsNeeds
+  #exposition: Promise<Exposition> | undefined
 
   constructor(needs: MetricsNeeds) {
     this.#needs = needs
-    this.#addServing()
-    this.#addUpstreams()
-    this.#addLog()
-    this.#addSampler()
-    this.#addProcess()
   }
 
-  get contentType(): string {
-    return this.#registry.contentType
-  }
-
-  /** The exposition. */
-  text(): Promise<string> {
-    return this.#registry.metrics()
+  /** The exposition and its media type. */
+  async read(): Promise<{ text: string; contentType: string }> {
+    this.#exposition ??= this.#load()
+    const exposition = await this.#exposition
+    return { text: await exposition.text(), contentType: exposition.contentType }
   }
 
   [Symbol.dispose](): void {
     this.#loop[Symbol.dispose]()
-    this.#registry.clear()
   }
 
-  #addServing(): void {
-    const { requests, alerts, webhook } = this.#needs
-    this.#count(
-      'requests_total',
-      'Answers by surface and class of status.',
-      ['surface', 'status'],
-      () =>
-        [...requests.requests()].map(({ surface, status, count }) => [{ surface, status }, count]),
-    )
-    this.#count(
-      'refusals_total',
-      'Refused versions that somebody asked for, by reason.',
-      ['reason'],
-      () => [...requests.refusals()].map(([reason, count]) => [{ reason }, count]),
-    )
-    this.#count('incidents_total', 'New incidents, by code.', ['code'], () =>
-      [...alerts.counts].map(([code, count]) => [{ code }, count]),
-    )
-    this.#count(
-      'webhook_messages_total',
-      'Alerts sent to the webhook, by result.',
-      ['result'],
-      () => Object.entries(webhook?.counts ?? {}).map(([result, count]) => [{ result }, count]),
-    )
-  }
-
-  #addUpstreams(): void {
-    const { fetcher, upstreams } = this.#needs
-    const perUpstream = (value: (origin: string) => number) => () =>
-      upstreams
-        .list()
-        .filter(({ url }) => URL.canParse(url))
-        .map(({ name, url }): Sample => [{ upstream: name }, value(new URL(url).origin)])
-    this.#count(
-      'upstream_requests_total',
-      'Requests to the origin of an upstream that had an end.',
-      ['upstream'],
-      perUpstream(origin => {
-        const { succeeded, failed } = fetcher.countsOf(origin)
-        return succeeded + failed
-      }),
-    )
-    this.#count(
-      'upstream_failures_total',
-      'Requests to the origin of an upstream that failed.',
-      ['upstream'],
-      perUpstream(origin => fetcher.countsOf(origin).failed),
-    )
-    this.#gauge(
-      'upstream_up',
-      'Whether an upstream is asked: 0 while its circuit breaker is open.',
-      ['upstream'],
-      perUpstream(origin => (fetcher.stateOf(origin) === 'open' ? 0 : 1)),
-    )
-  }
-
-  #addLog(): void {
-    const { log, newestSeconds, cacheBytes } = this.#needs
-    this.#gauge('log_size', 'Records in the log.', [], () => [[{}, log.size]])
-    this.#gauge('checkpoint_timestamp_seconds', 'Unix time of the newest checkpoint.', [], () => {
-      const seconds = newestSeconds()
-      return seconds === null ? [] : [[{}, seconds]]
-    })
-    this.#gauge('cache_bytes', 'Bytes that are kept and may be wiped, by kind.', ['kind'], () =>
-      Object.entries(cacheBytes()).map(([kind, bytes]) => [{ kind }, bytes]),
-    )
-  }
-
-  #addSampler(): void {
-    const { sampler, strict } = this.#needs
-    this.#count(
-      'sampler_tarballs_total',
-      'Tarballs compared in the background.',
-      ['result'],
-      () => {
-        const { same, other, mismatch, failed } = sampler.counts
-        const results = { same: same - mismatch, other, mismatch, failed }
-        return Object.entries(results).map(([result, count]) => [{ result }, count])
-      },
-    )
-    this.#count('sampler_bytes_total', 'Bytes fetched for that.', [], () => [
-      [{}, sampler.counts.bytes],
-    ])
-    this.#gauge('sampler_waiting', 'Tarballs that wait to be compared.', ['mode'], () => [
-      [{ mode: 'background' }, sampler.waiting],
-      [{ mode: 'strict' }, strict.waiting],
-    ])
-  }
-
-  #addProcess(): void {
-    const { version } = this.#needs
-    this.#gauge('build_info', 'The version of this program.', ['version'], () => [[{ version }, 1]])
-    this.#gauge('event_loop_lag_seconds', 'Longest stall since the last scrape.', [], () => [
-      [{}, this.#loop.takeWorstSeconds()],
-    ])
-    this.#add(Gauge, 'process_resident_memory_bytes', 'Memory in use.', [], () => [
-      [{}, process.memoryUsage.rss()],
-    ])
-    this.#add(Counter, 'process_cpu_seconds_total', 'CPU time.', [], () => {
-      const { user, system } = process.cpuUsage()
-      return [[{}, (user + system) / 1e6]]
-    })
-    const started = Date.now() / 1000 - process.uptime()
-    this.#add(Gauge, 'process_start_time_seconds', 'Start, Unix time.', [], () => [[{}, started]])
-  }
-
-  #count(name: string, help: string, labelNames: string[], read: () => Sample[]): void {
-    this.#add(Counter, PREFIX + name, help, labelNames, read)
-  }
-
-  #gauge(name: string, help: string, labelNames: string[], read: () => Sample[]): void {
-    this.#add(Gauge, PREFIX + name, help, labelNames, read)
-  }
-
-  /** A metric whose value lives elsewhere and is read when somebody looks. */
-  #add(
-    Kind: typeof Counter | typeof Gauge,
-    name: string,
-    help: string,
-    labelNames: string[],
-    read: () => Sample[],
-  ): void {
-    const metric = new Kind<string>({
-      name,
-      help,
-      labelNames,
-      registers: [this.#registry],
-      collect() {
-        metric.reset()
-        for (const [labels, value] of read()) metric.inc(labels, value)
-      },
-    })
+  /** The library alone takes a third of a start. */
+  async #load(): Promise<Exposition> {
+    const { Exposition: Made } = await import('./metrics-exposition.ts')
+    return new Made(this.#needs, this.#loop)
   }
 }

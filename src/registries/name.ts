@@ -77,6 +77,8 @@ export function checkName(name: string): void {
   if (name.length > NAME_CHARS_MAX) {
     throw invalid(name, `is no package name: longer than ${NAME_CHARS_MAX} characters`)
   }
+  // The validator escapes it for a URL, which half a character does not survive.
+  if (!name.isWellFormed()) throw invalid(name, 'is no package name: it holds half a character')
   const { validForOldPackages, errors } = validate(name)
   if (!validForOldPackages) {
     throw invalid(name, `is no package name: ${errors?.[0] ?? 'npm does not allow it'}`)

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose'
+import type { JSONWebKeySet, JWTPayload } from 'jose'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { LRUCache } from 'lru-cache'
@@ -37,9 +37,16 @@ const Keys = Type.Object({
   keys: Type.Array(Type.Object({ kty: Type.String() }), { maxItems: KEYS_MAX }),
 })
 
+/** Real ones have 1 to 3 kB; the whole head of a request is at most 16. */
+const ID_TOKEN_CHARS_MAX = 12 * 1024
+
 /** The names that this registry goes by in a token. */
 export type Audiences = readonly string[]
 
+/** Loaded with the first id token: a start has other things to do. */
+const loadJose = () => import('jose')
+
+type Jose = Awaited<ReturnType<typeof loadJose>>
 type Held = { keys: JSONWebKeySet; fetchedMs: number }
 type Failure = { error: RegistryError; failedMs: number }
 
@@ -57,21 +64,23 @@ export class IssuerKeys {
 
   /** The claims of a token. Throws `unauthorized`, and `upstream-…` when the issuer cannot be asked. */
   async verify(token: string, issuer: string, audiences: Audiences): Promise<JWTPayload> {
+    const jose = await loadJose()
     const held = await this.#keysOf(issuer, FRESH_MS)
     try {
-      return await this.#check(token, held, issuer, audiences)
+      return await this.#check(jose, token, held, issuer, audiences)
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey)) throw refusal(error)
+      if (!(error instanceof jose.errors.JWKSNoMatchingKey)) throw refusal(jose, error)
     }
+    const renewed = await this.#keysOf(issuer, RETRY_MS)
     try {
-      return await this.#check(token, await this.#keysOf(issuer, RETRY_MS), issuer, audiences)
+      return await this.#check(jose, token, renewed, issuer, audiences)
     } catch (error) {
-      throw refusal(error)
+      throw refusal(jose, error)
     }
   }
 
-  async #check(token: string, { keys }: Held, issuer: string, audiences: Audiences) {
-    const { payload } = await jwtVerify(token, createLocalJWKSet(keys), {
+  async #check(jose: Jose, token: string, { keys }: Held, issuer: string, audiences: Audiences) {
+    const { payload } = await jose.jwtVerify(token, jose.createLocalJWKSet(keys), {
       issuer,
       audience: [...audiences],
       algorithms: ALGORITHMS,
@@ -82,8 +91,8 @@ export class IssuerKeys {
     })
     // A token for several audiences could be one that another of them passes on.
     const isAlone = !Array.isArray(payload.aud) || payload.aud.length === 1
-    if (!isAlone) throw new errors.JWTClaimValidationFailed('several audiences', payload, 'aud')
-    return payload
+    if (isAlone) return payload
+    throw new jose.errors.JWTClaimValidationFailed('several audiences', payload, 'aud')
   }
 
   async #keysOf(issuer: string, ageMsMax: number): Promise<Held> {
@@ -135,7 +144,7 @@ export class IssuerKeys {
   }
 }
 
-function refusal(error: unknown): unknown {
+function refusal({ errors }: Jose, error: unknown): unknown {
   if (!(error instanceof errors.JOSEError)) return error
   const why = error instanceof errors.JWTClaimValidationFailed ? `its "${error.claim}"` : error.code
   return new RegistryError('unauthorized', `this id token is not taken: ${why}`, {}, error)
@@ -143,4 +152,18 @@ function refusal(error: unknown): unknown {
 
 function badAnswer(issuer: string, why: string): RegistryError {
   return new RegistryError('upstream-bad-answer', `the issuer ${issuer} ${why}`)
+}
+
+/** What a token says of itself, before anybody has checked it. @throws RegistryError unauthorized */
+export async function readClaims(idToken: string): Promise<JWTPayload> {
+  if (idToken.length > ID_TOKEN_CHARS_MAX) {
+    throw new RegistryError('unauthorized', 'this id token is too long')
+  }
+  const { decodeJwt, errors } = await loadJose()
+  try {
+    return decodeJwt(idToken)
+  } catch (error) {
+    if (!(error instanceof errors.JOSEError)) throw error
+    throw new RegistryError('unauthorized', 'this is no id token: no JWT can be read in it')
+  }
 }

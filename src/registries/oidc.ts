@@ -10,7 +10,7 @@
  * @module
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { decodeJwt, errors, type JWTPayload } from 'jose'
+import type { JWTPayload } from 'jose'
 import type { Audit } from '../db/audit.ts'
 import type { HostedPackages } from '../db/hosted.ts'
 import type { IssuerRow, TrustedPublisherRow, TrustedPublishers } from '../db/trusted-publishers.ts'
@@ -20,11 +20,9 @@ import { absentError, RegistryError } from './errors.ts'
 import type { HostedAccess } from './hosted-access.ts'
 import { HOSTED } from './hosted-upstream.ts'
 import { isJobOf, issuerOf, type IssuerType, pinnedOf, type TrustRequest } from './oidc-claims.ts'
-import type { Audiences, IssuerKeys } from './oidc-keys.ts'
+import { type Audiences, type IssuerKeys, readClaims } from './oidc-keys.ts'
 import { timestamp } from './timestamp.ts'
 
-/** Real ones have 1 to 3 kB; the whole head of a request is at most 16. */
-const ID_TOKEN_CHARS_MAX = 12 * 1024
 /** A publish of 100 MB over a slow line ends within it. */
 const TOKEN_MS = 15 * 60_000
 /** What a job was given is in the audit trail; its dead token is kept a while for whoever looks. */
@@ -83,14 +81,12 @@ export class TrustedPublishing {
   /** A token for publishing `name`, in exchange for the token of a job. */
   async exchange(name: string, idToken: string): Promise<ExchangedToken> {
     const { publishers, hosted, keys, audiences } = this.#needs
-    const claimed = readClaims(idToken)
+    const claimed = await readClaims(idToken)
     const { iss } = claimed
     const isAsked = (each: TrustedPublisherRow) => each.issuer === iss && this.#isAllowed(each)
-    const candidates = publishers.of(name).filter(isAsked)
-    // Before anybody is asked: nobody makes this server fetch what nobody here named.
-    if (iss === undefined || candidates.length === 0 || hosted.rev(name) === null) {
-      throw noPublisher(name, claimed)
-    }
+    // Before anybody is asked: nobody makes this server fetch what nobody here named. Which package
+    // names the issuer is not looked at yet: a token of nobody's would learn whether there is one.
+    if (iss === undefined || !this.#isNamed(iss)) throw noPublisher(name, claimed)
     const claims = await keys.verify(idToken, iss, audiences)
     return publishers.transaction(() => {
       // Asked again: the issuer took its time, and nothing may have been taken back meanwhile.
@@ -204,6 +200,13 @@ export class TrustedPublishing {
     return { token: secret, created: row.created, expires }
   }
 
+  /** Does the operator allow it, and any package trust it? */
+  #isNamed(issuer: string): boolean {
+    const { publishers } = this.#needs
+    const rows = publishers.issuers().filter(row => covers(row, issuer))
+    return rows.some(({ type }) => publishers.isTrusted(issuer, type))
+  }
+
   #isAllowed({ issuer, type }: Pick<TrustedPublisherRow, 'issuer' | 'type'>): boolean {
     return this.#needs.publishers.issuers().some(row => row.type === type && covers(row, issuer))
   }
@@ -264,19 +267,6 @@ function checkIssuer(issuer: string): void {
   const isPlain = url?.username === '' && url.password === '' && !/[?#]/.test(issuer)
   if (url !== null && isSafe && isPlain && /^https?:$/.test(url.protocol)) return
   throw new RegistryError('unprocessable', 'an issuer is an https URL without a query')
-}
-
-// What a token says of itself, before anybody has checked it.
-function readClaims(idToken: string): JWTPayload {
-  if (idToken.length > ID_TOKEN_CHARS_MAX) {
-    throw new RegistryError('unauthorized', 'this id token is too long')
-  }
-  try {
-    return decodeJwt(idToken)
-  } catch (error) {
-    if (!(error instanceof errors.JOSEError)) throw error
-    throw new RegistryError('unauthorized', 'this is no id token: no JWT can be read in it')
-  }
 }
 
 /** The same for a package that has none, that has another, and that does not exist. */

@@ -156,6 +156,9 @@ function differing(
   if (wanted.strict !== undefined && wanted.strict !== (view.strictSince !== null)) {
     settings.strict = wanted.strict
   }
+  if (wanted.revisions !== undefined && wanted.revisions !== view.revisions) {
+    settings.revisions = wanted.revisions
+  }
   const { secret } = wanted
   const isMissing = secret !== undefined && !hasParts(view, secret)
   if (isMissing || (secret !== undefined && renewsCredentials)) settings.secret = secret

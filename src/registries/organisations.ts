@@ -10,7 +10,7 @@
 import type { Audit } from '../db/audit.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
 import type { OrgRole, TeamPermission, Teams } from '../db/teams.ts'
-import { assertScope, type Identity } from './access.ts'
+import { assertScope, type Identity, reachesPackage } from './access.ts'
 import { checkUserName } from './accounts-request.ts'
 import { RegistryError } from './errors.ts'
 import type { HostedAccess } from './hosted-access.ts'
@@ -22,7 +22,10 @@ const DESCRIPTION_CHARS_MAX = 250
 const TEAMS_MAX = 1000
 const MEMBERS_MAX = 10_000
 
-/** What organisations work with. @property reachesOrg whether the token may manage this one */
+/**
+ * What organisations work with. @property reachesOrg whether the token may manage this one
+ * @property retireMaintainer takes a person out of the maintainers of packages that begin so
+ */
 export type OrganisationsNeeds = {
   db: RegistryDb
   teams: Teams
@@ -31,6 +34,7 @@ export type OrganisationsNeeds = {
   isUser: (name: string) => boolean
   isHosted: (name: string) => boolean
   reachesOrg: (identity: Identity, org: string) => boolean
+  retireMaintainer: (user: string, start: string) => void
   now: () => Date
 }
 
@@ -72,11 +76,17 @@ export class Organisations {
     // Whoever wants to leave may.
     if (identity.user !== user || teams.roleOf(org, user) === null) {
       this.#assertManages(identity, org, this.#isOwner(org, user))
-    } else assertScope(identity, 'team')
+    } else {
+      assertScope(identity, 'team')
+      this.#assertReached(identity, org)
+    }
     this.#change(identity, 'org.member', org, () => {
       this.#assertOtherOwner(org, user)
-      if (teams.removeMember(org, user)) return
-      throw new RegistryError('not-found', `${user} is no member of ${org}`)
+      if (!teams.removeMember(org, user)) {
+        throw new RegistryError('not-found', `${user} is no member of ${org}`)
+      }
+      // What they made there is the organisation's: its owners and teams have it.
+      this.#needs.retireMaintainer(user, `@${org}/`)
     })
   }
 
@@ -137,12 +147,14 @@ export class Organisations {
     })
   }
 
-  /** The packages of a team and what it may do with each. */
+  /** The packages of a team that whoever asks may read, and what it may do with each. */
   teamPackages(identity: Identity, org: string, name: string): Map<string, TeamPermission> {
     this.#assertSeen(identity, org)
     this.#assertTeam(org, name)
-    const rows = this.#needs.teams.packagesOfTeam(org, name)
-    return new Map(rows.map(row => [row.package, row.permission]))
+    const { teams, access } = this.#needs
+    const rows = teams.packagesOfTeam(org, name)
+    const shown = rows.filter(row => access.permissionOf(identity, row.package) !== 'none')
+    return new Map(shown.map(row => [row.package, row.permission]))
   }
 
   /** Gives a package of the organisation's scope to a team. */
@@ -180,12 +192,17 @@ export class Organisations {
   /** @param forOwners what only an owner may do: admins of an organisation are made by owners */
   #assertManages(identity: Identity, org: string, forOwners: boolean): void {
     assertScope(identity, 'team')
-    const { teams, reachesOrg } = this.#needs
+    const { teams } = this.#needs
     const role = identity.user === null ? null : teams.roleOf(org, identity.user)
     if (teams.org(org) === null || (role === null && identity.role !== 'admin')) throw noOrg(org)
-    if (!reachesOrg(identity, org)) throw refused(`this token does not reach ${org}`)
+    this.#assertReached(identity, org)
     if (identity.role === 'admin' || role === 'owner' || (role === 'admin' && !forOwners)) return
     throw refused(`${identity.user} is no ${forOwners ? 'owner' : 'admin'} of ${org}`)
+  }
+
+  #assertReached(identity: Identity, org: string): void {
+    if (this.#needs.reachesOrg(identity, org)) return
+    throw refused(`this token does not reach ${org}`)
   }
 
   #assertMayMake(identity: Identity, org: string): void {
@@ -197,6 +214,7 @@ export class Organisations {
   #assertMayGive(identity: Identity, org: string, name: string, pkg: string): void {
     this.#assertManages(identity, org, false)
     this.#assertTeam(org, name)
+    if (!reachesPackage(identity, pkg)) throw refused(`this token does not reach ${pkg}`)
     if (!pkg.startsWith(`@${org}/`)) {
       throw new RegistryError('unprocessable', `${pkg} is not in the scope of ${org}`)
     }

@@ -75,6 +75,16 @@ export class OwnKeys {
     return this.#current
   }
 
+  /** Those that signed before it. */
+  former(): PublishedKey[] {
+    return this.#store
+      .keys(OWN_UPSTREAM)
+      .filter(({ keyid }) => keyid !== this.#current.keyid)
+      .map(({ keyid, keytype, scheme, spki: key, expires }) => {
+        return { expires, keyid, keytype, scheme, key }
+      })
+  }
+
   /** Keeps the public half of a key that is to sign, in the caller's transaction. */
   keep(key: PublishedKey, now: string): void {
     if (this.#store.keys(OWN_UPSTREAM).some(({ keyid }) => keyid === key.keyid)) return

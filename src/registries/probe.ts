@@ -33,6 +33,8 @@ export type Probe = {
   /** `unsigned`: it says that it has no keys. */
   signatures: 'signed' | 'unsigned'
   keys: RegistryKey[]
+  /** Published too, and not named where others of its keys are: they vouch for nothing here. */
+  unnamedKeys: RegistryKey[]
   refusedKeys: RefusedKey[]
   sample: SampleReport | null
   /** What its domain and its DID document say of its keys; nothing of a mirror's. */
@@ -83,13 +85,16 @@ export async function probe(needs: ProbeNeeds, question: ProbeQuestion): Promise
   }
   const signs = found.keys.length > 0
   const keyids = found.keys.map(({ keyid }) => keyid)
-  const judgement = judgedBy ?? { keys: found.keys, signs }
+  const said = question.isMirror ? [] : await bindingsOf(needs, options, upstream.url, keyids)
+  const { keys, unnamedKeys, bindings } = split(found.keys, said)
+  const judgement = judgedBy ?? { keys, signs }
   return {
     url: upstream.url,
     signatures: signs ? 'signed' : 'unsigned',
-    keys: found.keys,
+    keys,
+    unnamedKeys,
     refusedKeys: found.refused,
-    bindings: question.isMirror ? [] : await bindingsOf(needs, options, upstream.url, keyids),
+    bindings,
     sample:
       sample === undefined
         ? null
@@ -113,6 +118,27 @@ async function bindingsOf(
     dnsBinding(url, keyids, resolveTxt),
     didBinding(fetcher, site, url, keyids),
   ])
+}
+
+/**
+ * Which of the published keys are the registry's own. An instance publishes those of the registries
+ * behind it too, for whoever audits a tree, and names its own in its DID document.
+ */
+function split(
+  published: RegistryKey[],
+  bindings: Binding[],
+): Pick<Probe, 'keys' | 'unnamedKeys' | 'bindings'> {
+  const naming = bindings.filter(({ state }) => state === 'some')
+  const isNamed = ({ keyid }: RegistryKey) => naming.every(({ keyids }) => keyids.includes(keyid))
+  const keys = published.filter(isNamed)
+  if (keys.length > 0 || published.length === 0) {
+    return { keys, unnamedKeys: published.filter(key => !isNamed(key)), bindings }
+  }
+  // They contradict each other: no key is named by all.
+  const against = bindings.map(binding =>
+    binding.state === 'some' ? { ...binding, state: 'different' as const } : binding,
+  )
+  return { keys: published, unnamedKeys: [], bindings: against }
 }
 
 async function probeSample(

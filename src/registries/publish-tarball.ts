@@ -9,7 +9,7 @@
  * @module
  */
 import { isUtf8 } from 'node:buffer'
-import { Parser, type ReadEntry } from 'tar'
+import type { Parser, ReadEntry } from 'tar'
 import { RegistryError } from './errors.ts'
 import { ProjectionError } from './manifest.ts'
 import { FileTree } from './publish-files.ts'
@@ -27,6 +27,11 @@ const README_BYTES_MAX = 4 * README_CHARS_MAX
 const INSPECTION_MS_MAX = 30_000
 const README = /^readme(?:\.m?a?r?k?d?o?w?n?)?$/i
 const MANIFEST_FILE = 'package.json'
+/** A client's settings. npm leaves them out of what it packs; yarn 4 does not (measured, 4.18). */
+const SETTINGS_FILE = '.npmrc'
+const SETTINGS_BYTES_MAX = 64 * 1024
+/** A token, password or user of any registry, written out and not taken from the environment. */
+const WRITTEN_SECRET = /^[^#;\n]*\b_(?:authToken|auth|password)\s*=\s*(?!["']?\$\{)\S/m
 const SHRINKWRAP_FILE = 'npm-shrinkwrap.json'
 
 export type ExpectedTarball = { name: string; version: string; manifest: Record<string, unknown> }
@@ -49,7 +54,9 @@ export async function inspectTarball(
   const deadline = performance.now() + INSPECTION_MS_MAX
   const tree = new FileTree()
   const kept = new Map<string, Buffer[]>()
-  const second = new SecondOpinion()
+  // Loaded with the first publish: a start has other things to do.
+  const { Parser: TarParser } = await import('tar')
+  const second = new SecondOpinion(TarParser)
   let current: Buffer[] = []
   const reader = new TarReader({
     entry: entry => {
@@ -69,6 +76,7 @@ export async function inspectTarball(
   }
   reader.end()
   second.end()
+  refuseSecrets(kept.get(SETTINGS_FILE))
   const packageJson = readPackageJson(kept.get(MANIFEST_FILE))
   checkAgainst(packageJson, expected, tree.files)
   return {
@@ -86,8 +94,8 @@ class SecondOpinion {
   readonly #expected: TarEntry[] = []
   #failure: string | undefined
 
-  constructor() {
-    this.#parser = new Parser({ strict: true, onReadEntry: entry => this.#check(entry) })
+  constructor(TarParser: typeof Parser) {
+    this.#parser = new TarParser({ strict: true, onReadEntry: entry => this.#check(entry) })
     this.#parser.on('error', (error: Error) => this.#fail(error.message))
     this.#parser.on('ignoredEntry', () => this.#fail('an entry would be skipped'))
   }
@@ -133,7 +141,14 @@ function isWanted(path: string, size: number): boolean {
     if (size <= PACKAGE_JSON_BYTES_MAX) return true
     throw wrong(`has a package.json of more than ${PACKAGE_JSON_BYTES_MAX} bytes`)
   }
+  if (path === SETTINGS_FILE) return size <= SETTINGS_BYTES_MAX
   return README.test(path) && size <= README_BYTES_MAX
+}
+
+/** What is published once is out for ever, so a secret is looked for before. */
+function refuseSecrets(parts: Buffer[] = []): void {
+  if (!WRITTEN_SECRET.test(Buffer.concat(parts).toString('latin1'))) return
+  throw wrong(`holds ${SETTINGS_FILE} with a token in it, for everybody to read: leave it out`)
 }
 
 function readPackageJson(parts: Buffer[] | undefined): Record<string, unknown> {
@@ -175,7 +190,7 @@ function checkAgainst(
 
 function readReadme(kept: ReadonlyMap<string, Buffer[]>): string | null {
   for (const [path, parts] of kept) {
-    if (path === MANIFEST_FILE) continue
+    if (!README.test(path)) continue
     const bytes = Buffer.concat(parts)
     if (isUtf8(bytes)) return bytes.toString().slice(0, README_CHARS_MAX).toWellFormed()
   }

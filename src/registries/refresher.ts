@@ -173,6 +173,8 @@ export class Refresher {
       known: knownVersions(rows),
       packageKnown: packages.firstSeen(source.namespace, name) !== null,
       firstSight: rows.filter(row => !row.sinceFirstSight).map(row => row.version),
+      // A registry that signs says what a version is once: from its first key on it has no revisions.
+      revises: source.revises === true && !signs,
       now: timestamp(now()),
     }
   }

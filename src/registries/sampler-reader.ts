@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createGunzip } from 'node:zlib'
-import { Parser, type ReadEntry } from 'tar'
+import type { Parser, ReadEntry } from 'tar'
 import { asObject, type JsonObject } from './manifest.ts'
 
 /** Packages with browsers or models inside unpack to some gigabyte; a bomb goes on for ever. */
@@ -38,7 +38,9 @@ export type TarballLook = {
 export async function lookInside(stream: AsyncIterable<Uint8Array>): Promise<TarballLook> {
   const sha512 = createHash('sha512')
   const sha256 = createHash('sha256')
-  const reader = new Reader()
+  // Loaded with the first sample: a start has other things to do.
+  const { Parser: TarParser } = await import('tar')
+  const reader = new Reader(TarParser)
   let length = 0
   for await (const chunk of stream) {
     sha512.update(chunk)
@@ -61,8 +63,8 @@ class Reader {
   #unpacked = 0
   #fault = ''
 
-  constructor() {
-    this.#parser = new Parser({ onReadEntry: entry => this.#take(entry) })
+  constructor(TarParser: typeof Parser) {
+    this.#parser = new TarParser({ onReadEntry: entry => this.#take(entry) })
     // Whatever is wrong with it: this tarball cannot be read, and nobody else is hurt.
     this.#gunzip.on('error', error => this.#fail(`it is no gzip file: ${error.message}`))
     this.#parser.on('error', error => this.#fail(`it is no tar file: ${String(error)}`))

@@ -25,6 +25,9 @@ const WORDS_MAX = 20
 /** What narrows a search down, besides words. */
 const QUALIFIER = /^(keywords|scope|maintainer|author):(.+)$/i
 
+/** What is found depends on who asks. */
+const OF_ONE_PERSON = { 'cache-control': 'private, no-store', 'vary': 'authorization' }
+
 const AnswerShape = Type.Object({
   objects: Type.Array(Type.Unknown()),
   total: Type.Integer({ minimum: 0 }),
@@ -75,11 +78,12 @@ export class Search {
     others.set('size', String(Math.max(1, size - shown.length)))
     const elsewhere = await this.#elsewhere(others)
     const objects = [...shown.map(name => this.#objectOf(name)), ...elsewhere.objects]
-    return Response.json({
+    const answer = {
       objects: objects.slice(0, size),
       total: names.length + elsewhere.total,
       time: this.#needs.now().toISOString(),
-    })
+    }
+    return Response.json(answer, { headers: OF_ONE_PERSON })
   }
 
   /** The other registry's page. Its outage hides nothing of what is here. */

@@ -83,8 +83,9 @@ export class SourceFactory {
     const store = this.#needs.upstreams
     const settings = { name, namespace, mode: row.signatures, store }
     const trust = new Trust({ ...this.#needs, ...settings, upstream: place.upstream })
-    const { strictSince } = row
-    return { name, namespace, cacheName, tarballs, strictSince, ...place, trust, mirrors }
+    const { strictSince, revisions: revises } = row
+    const more = { strictSince, revises, trust, mirrors }
+    return { name, namespace, cacheName, tarballs, ...more, ...place }
   }
 
   #placeOf(row: UpstreamRow): Pick<Source, 'upstream' | 'housed'> {

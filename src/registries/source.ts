@@ -32,6 +32,7 @@ export type Housed = {
  * One registry in use, with the mirrors that may stand in for it and for no other.
  * @property cacheName what its documents are cached under: another one when they must not be found
  * @property housed there when its packages live here
+ * @property revises it re-issues the bytes of versions (revisions.ts)
  */
 export type Source = {
   name: string
@@ -40,6 +41,7 @@ export type Source = {
   tarballs: TarballMode
   /** Since when it is in strict mode (strict.ts); null: it is not. */
   strictSince: string | null
+  revises?: boolean
   upstream: Asked
   housed?: Housed
   trust: Trust
@@ -71,6 +73,11 @@ export class Sources {
   find(name: string): Source | undefined {
     const owner = this.#authority.ownerOf(name)
     return owner === undefined ? undefined : this.#byName.get(owner)
+  }
+
+  /** Is this a name of packages that live here? The same in every view. */
+  livesHere(name: string): boolean {
+    return this.find(name)?.housed !== undefined
   }
 
   /** The one registry that owns `name`. @throws RegistryError not-found when none does */

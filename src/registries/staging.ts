@@ -20,6 +20,8 @@ import { timestamp } from './timestamp.ts'
 
 /** Ten of the largest bodies: they lie beside the packages on a small server's disk. */
 const BYTES_MAX = 1280 * 1024 * 1024
+/** So that nobody can keep all others from staging. */
+const BYTES_OF_ONE_MAX = BYTES_MAX / 4
 /** Somebody decides within a month, or nobody does. */
 const DAYS_MAX = 30
 const DAY_MS = 86_400_000
@@ -56,6 +58,8 @@ export type StagedPage = { items: StagedView[]; total: number }
 /** Stages publishes. All throw RegistryError. */
 export class Staging {
   readonly #needs: StagingNeeds
+  /** Bodies that are being looked at: the same one may come twice, and not for both in vain. */
+  readonly #pending = new Map<string, number>()
 
   constructor(needs: StagingNeeds) {
     this.#needs = needs
@@ -66,13 +70,18 @@ export class Staging {
     assertScope(identity, 'stage')
     const digest = createHash('sha512').update(body).digest('hex')
     // The body is given away when it is large (publish-reader.ts), so it is stored first.
-    await this.#needs.bodies.put(digest, body)
+    this.#pending.set(digest, (this.#pending.get(digest) ?? 0) + 1)
     try {
+      await this.#needs.bodies.put(digest, body)
       const version = await this.#describe(name, body)
       // Only now: a body without a tarball says nothing of which packages there are.
       this.#needs.access.assertWritable(asPublisher(identity), name)
+      this.#dropOld()
       return this.#keep(identity, version, digest, body.byteLength)
     } finally {
+      const left = (this.#pending.get(digest) ?? 1) - 1
+      if (left > 0) this.#pending.set(digest, left)
+      else this.#pending.delete(digest)
       this.#release(digest)
     }
   }
@@ -149,7 +158,8 @@ export class Staging {
     const { actor } = identity
     const row = { id, name, version, tag, integrity, shasum, body, bytes, actor, created }
     db.transaction(() => {
-      if (stages.bytes() + bytes > BYTES_MAX) {
+      const isFull = stages.bytes() + bytes > BYTES_MAX
+      if (isFull || stages.bytes(actor) + bytes > BYTES_OF_ONE_MAX) {
         const why = 'too much waits for approval here: approve or reject some of it first'
         throw new RegistryError('unprocessable', why, { package: name, version })
       }
@@ -202,7 +212,7 @@ export class Staging {
 
   #release(body: string): void {
     const { stages, bodies } = this.#needs
-    if (!stages.isReferenced(body)) bodies.remove(body)
+    if (!this.#pending.has(body) && !stages.isReferenced(body)) bodies.remove(body)
   }
 
   #write(

@@ -15,8 +15,12 @@ import type { Mirror } from './mirror.ts'
 import type { Source } from './source.ts'
 import { timestamp } from './timestamp.ts'
 
-/** A tarball: its URL at the registry, its path at mirrors, what its bytes must hash to. */
+/**
+ * A tarball: its URL at the registry, its path at mirrors, what its bytes must hash to.
+ * @property former its version has other bytes by now; `gone`: its registry does not keep these
+ */
 export type FoundTarball = {
+  former?: 'kept' | 'gone'
   source: Source
   url: string
   path: string

@@ -10,6 +10,7 @@
 import type { Incidents } from '../db/incidents.ts'
 import type { Contents } from '../db/contents.ts'
 import type { Packages, VersionSummary } from '../db/packages.ts'
+import { asVersion, type Revisions } from '../db/revisions.ts'
 import { recordAltered } from './altered-tarball.ts'
 import { hashedToo } from './content.ts'
 import { RegistryError } from './errors.ts'
@@ -39,12 +40,15 @@ export type TarballAnswer =
 /** Unchecked bytes and who sends them. */
 type Opened = OpenedTarball & { url: string; mirror: Mirror | undefined }
 
+type FoundRow = { row: VersionSummary } & Pick<FoundTarball, 'former'>
+
 type Chunks = AsyncGenerator<Uint8Array, void, undefined>
 
 /** What tarballs are found with. @property base public URL, ends in `/` */
 export type TarballsNeeds = {
   sources: Sources
   packages: Packages
+  revisions: Revisions
   incidents: Incidents
   proxy: Proxy
   cache: TarballCache
@@ -71,7 +75,7 @@ export class Tarballs {
   /** The tarball called `file` of package `name`. @throws RegistryError not-found, refused, upstream-… */
   async find(name: string, file: string): Promise<FoundTarball> {
     const source = this.#needs.sources.ownerOf(name)
-    const row = await this.#rowOf(source, name, file)
+    const { row, former } = await this.#rowOf(source, name, file)
     if (row.state === UNPUBLISHED_STATE) throw unpublishedError(row)
     if (isRefusalCode(row.state)) {
       throw refusalError(this.#needs.base, { ...row, code: row.state })
@@ -82,7 +86,7 @@ export class Tarballs {
     this.#needs.policy.assertServed(row, { base, view: view?.name ?? null })
     const unproven = this.#needs.strict.refusalOf(source, row)
     if (unproven !== undefined) throw refusalError(this.#needs.base, { ...row, ...unproven })
-    return locateTarball(source, row)
+    return { ...locateTarball(source, row), ...(former !== undefined && { former }) }
   }
 
   /**
@@ -94,11 +98,11 @@ export class Tarballs {
     if (source.housed !== undefined) {
       return { kind: 'whole', data: await source.housed.tarball(integrity) }
     }
-    if (!passesBytes(source.tarballs, clientChecks)) {
+    if (!passesBytes(source.tarballs, clientChecks) && !isFetchedHere(found)) {
       const { places, sampler } = this.#needs
       const at = (mirror: Mirror) => places.at(mirror, found)
       const mirror = await source.mirrors.placeFor(row.name, path, at)
-      sampler.redirected(found, mirror)
+      if (found.former === undefined) sampler.redirected(found, mirror)
       return { kind: 'redirect', url: mirror?.urlOf(at(mirror)) ?? url }
     }
     if (source.tarballs !== 'cache') {
@@ -142,6 +146,7 @@ export class Tarballs {
         this.#needs.warn(`${row.name}@${row.version} from mirror ${mirror.name}: ${error.message}`)
       }
     }
+    assertKept(found)
     assertListed(found)
     return { ...(await source.upstream.openTarball(url)), url, mirror: undefined }
   }
@@ -151,21 +156,50 @@ export class Tarballs {
     const detail = error instanceof Error ? error.message : String(error)
     const { name, version } = found.row
     this.#needs.warn(`tarball of ${name}@${version} from ${url}: ${detail}`)
+    // What its registry has re-issued since, it need not keep.
+    if (found.former !== undefined) return
     if (!(error instanceof RegistryError) || error.code !== 'upstream-bad-answer') return
     // The next attempt goes elsewhere.
     recordAltered(this.#needs, found, { url, mirror }, detail)
   }
 
-  async #rowOf(source: Source, name: string, file: string): Promise<VersionSummary> {
-    const known = this.#needs.packages.byFile(source.namespace, name, file)
-    if (known !== null) return known
+  async #rowOf(source: Source, name: string, file: string): Promise<FoundRow> {
+    const known = this.#recorded(source, name, file)
+    if (known !== undefined) return known
     await this.#needs.proxy.ensureRecent(name)
-    const found = this.#needs.packages.byFile(source.namespace, name, file)
-    if (found !== null) return found
+    const found = this.#recorded(source, name, file)
+    if (found !== undefined) return found
     throw new RegistryError('not-found', `${name} has no file ${file} in ${source.name}`, {
       package: name,
     })
   }
+
+  /** The version with this file, else the one that had it before it was re-issued. */
+  #recorded(source: Source, name: string, file: string): FoundRow | undefined {
+    const { packages, revisions } = this.#needs
+    const { namespace } = source
+    const now = packages.byFile(namespace, name, file)
+    if (now !== null) return { row: now }
+    const found = source.revises === true ? revisions.byFile(namespace, name, file) : null
+    const row = found && packages.get(namespace, name, found.version)
+    if (found === null || row === null) return undefined
+    // Strict mode offers what was looked into, and only the bytes of now are.
+    const isGone = found.tarball === row.tarball || source.strictSince !== null
+    return { row: asVersion(row, found), former: isGone ? 'gone' : 'kept' }
+  }
+}
+
+/** It is asked for once in a while, and only here can be said what became of it. */
+function isFetchedHere({ former, source, url }: FoundTarball): boolean {
+  return former === 'gone' || (former === 'kept' && source.upstream.lists(url))
+}
+
+/** @throws RegistryError gone */
+function assertKept({ former, row, source }: FoundTarball): void {
+  if (former !== 'gone') return
+  const { name, version, leafIndex } = row
+  const sentence = `${name}@${version}: ${source.name} has re-issued it, and the bytes of record ${leafIndex} are not to be had any more: install it anew`
+  throw new RegistryError('gone', sentence, { package: name, version })
 }
 
 /** A stream that asks for a chunk only when its reader does: a slow client holds nothing in memory. */

@@ -13,7 +13,7 @@
 import type { UpstreamKeyRow, UpstreamRow } from '../db/upstreams.ts'
 import type { BreakerState } from './breaker.ts'
 import { didDocument } from './did.ts'
-import type { PublishedKey } from './own-key.ts'
+import type { OwnKeys, PublishedKey } from './own-key.ts'
 
 /** One registry or mirror as `/-/registries` shows it. */
 export type Party = {
@@ -36,6 +36,8 @@ export type Party = {
   tarballs: string
   /** Further origins that may send its tarballs. */
   tarballOrigins: string[]
+  /** It re-issues the bytes of versions: each content of one has a record (revisions.ts). */
+  revisions: boolean
   /** Since when versions are offered only after a look into their tarballs; null: they need none. */
   strictSince: string | null
   /** `down`: it failed several times in a row and is not asked for a moment. */
@@ -46,7 +48,7 @@ export type Party = {
 /** What the parties are read from. */
 export type TrustedPartiesNeeds = {
   upstreams: { list(): UpstreamRow[]; keys(upstream: string): UpstreamKeyRow[] }
-  ownKeys: { current: PublishedKey; published(): ReadonlyMap<string, string> }
+  ownKeys: Pick<OwnKeys, 'current' | 'former' | 'published'>
   /** How the server at an origin does. */
   stateOf: (origin: string) => BreakerState
   publicUrl: string
@@ -81,7 +83,8 @@ export class TrustedParties {
   /** The body of `/.well-known/did.json`. */
   didJson(): string {
     const { publicUrl, vkey, ownKeys } = this.#needs
-    return didDocument({ publicUrl, vkey, key: ownKeys.current })
+    const [key, formerKeys] = [ownKeys.current, ownKeys.former()]
+    return didDocument({ publicUrl, vkey, key, formerKeys })
   }
 
   /** Our own signing key: what co-signs whatever its registry does not. */
@@ -92,7 +95,6 @@ export class TrustedParties {
   /** Every registry and mirror in use; the one in the house as soon as a name is its own. */
   list(): Party[] {
     const rows = this.#needs.upstreams.list()
-    const isUsed = ({ kind, names }: UpstreamRow) => kind !== 'hosted' || names.length > 0
     return rows.filter(isUsed).map(row => this.#partyOf(row))
   }
 
@@ -111,11 +113,16 @@ export class TrustedParties {
       signatures: isRegistry ? signaturesOf(row) : null,
       tarballs,
       tarballOrigins: row.tarballOrigins,
+      revisions: row.revisions,
       strictSince: row.strictSince,
       health: state === 'open' ? 'down' : 'up',
       keys: isRegistry ? this.#needs.upstreams.keys(name).map(shownKey) : [],
     }
   }
+}
+
+function isUsed({ kind, names }: UpstreamRow): boolean {
+  return kind !== 'hosted' || names.length > 0
 }
 
 function signaturesOf(row: UpstreamRow): 'signed' | 'unsigned' {

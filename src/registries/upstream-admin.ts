@@ -25,7 +25,7 @@ import {
   rowOf,
   type UpstreamSettings,
 } from './upstream-request.ts'
-import { assertTable, changeOf, type UpstreamFacts } from './upstream-rules.ts'
+import { assertKind, assertTable, changeOf, type UpstreamFacts } from './upstream-rules.ts'
 import {
   formatSecret,
   openSecret,
@@ -114,7 +114,7 @@ export class UpstreamAdmin implements UpstreamOperations {
       upstreams.add(row)
       this.#keepSecret(row, asked.secret ?? null)
       if (kind === 'registry' && signatures !== 'off') {
-        importKeys(this.#needs, row, found.keys, row.created)
+        importKeys(this.#needs, row, found, row.created)
       }
     })
     return this.#view(this.#row(asked.name))
@@ -149,7 +149,7 @@ export class UpstreamAdmin implements UpstreamOperations {
       }
       const isFirst = found !== null && upstreams.keys(name).length === 0
       if (isFirst && row.kind === 'registry' && row.signatures !== 'off') {
-        importKeys(this.#needs, row, found.keys, this.#now())
+        importKeys(this.#needs, row, found, this.#now())
       }
     })
     return this.#view(this.#row(name))
@@ -163,7 +163,10 @@ export class UpstreamAdmin implements UpstreamOperations {
       throw new RegistryError('conflict', why)
     }
     if (view.kind === 'hosted') {
-      throw new RegistryError('conflict', `${name} is where packages live here: it cannot be removed`)
+      throw new RegistryError(
+        'conflict',
+        `${name} is where packages live here: it cannot be removed`,
+      )
     }
     const mirrors = this.#mirrorsOf(name).map(mirror => mirror.name)
     if (mirrors.length > 0) {
@@ -204,6 +207,7 @@ export class UpstreamAdmin implements UpstreamOperations {
       change()
       assertTable(upstreams.list())
       const after = upstreams.get(name)
+      if (after !== null) this.#keepKind(after)
       this.#write(action, name, shown, after === null ? null : this.#view(after))
     })
     log.publish()
@@ -226,10 +230,24 @@ export class UpstreamAdmin implements UpstreamOperations {
     })
   }
 
+  #keepKind(row: UpstreamRow): void {
+    const { upstreams } = this.#needs
+    this.#assertKind(row, upstreams.keys(row.name).length > 0)
+    if (row.kind === 'registry') upstreams.setRevised(row.namespace, row.revisions)
+  }
+
+  #assertKind(row: UpstreamRow, publishesKeys: boolean): void {
+    const { upstreams } = this.#needs
+    const isRecorded = upstreams.hasRecords(row.namespace)
+    const isRevised = upstreams.isRevised(row.namespace)
+    assertKind(row, { isRecorded, isRevised, publishesKeys })
+  }
+
   /** What can be refused without asking anybody is refused before anybody is asked. */
   async #probeNew(asked: NewUpstream): Promise<Probe> {
-    const row = this.#newRow(asked)
-    assertTable([...this.#needs.upstreams.list(), { ...row, signsSince: null, edition: '' }])
+    const row = { ...this.#newRow(asked), signsSince: null, edition: '' }
+    assertTable([...this.#needs.upstreams.list(), row])
+    this.#assertKind(row, false)
     return await this.#probe(row, asked.secret ?? null, asked.sample)
   }
 
@@ -240,6 +258,7 @@ export class UpstreamAdmin implements UpstreamOperations {
     const change = changeOf(before, settings, this.#factsOf(before))
     const row = { ...before, ...change }
     assertTable(upstreams.list().map(other => (other.name === name ? row : other)))
+    this.#assertKind(row, upstreams.keys(name).length > 0)
     const { secret, sample } = settings
     if (row.url === before.url && secret === undefined && sample === undefined) return null
     return await this.#probe(row, secret === undefined ? this.#secretOf(before) : secret, sample)

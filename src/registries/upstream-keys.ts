@@ -1,7 +1,7 @@
 /**
  * The keys of an upstream that is being added: those whose fingerprints the operator saw and agreed
- * to become trusted with it, in the same transaction, each as a leaf of the log. Later changes of
- * keys are trust.ts's.
+ * to become trusted with it, in the same transaction, each as a leaf of the log. What it publishes
+ * besides waits for approval, so that nobody is told of it again. Later changes of keys are trust.ts's.
  * @module
  */
 import type { Upstreams } from '../db/upstreams.ts'
@@ -10,6 +10,7 @@ import type { Log, LogStore } from '../log/log.ts'
 import type { Binding } from './dns-identity.ts'
 import { RegistryError } from './errors.ts'
 import type { RegistryKey } from './keys.ts'
+import type { Probe } from './probe.ts'
 import { keyRow } from './trust.ts'
 
 /** What keys are kept in. */
@@ -44,7 +45,7 @@ export function assertConfirmed(name: string, found: ToConfirm, confirm: readonl
 export function importKeys(
   needs: KeyImportNeeds,
   upstream: { name: string; namespace: string },
-  keys: readonly RegistryKey[],
+  { keys, unnamedKeys }: Pick<Probe, 'keys' | 'unnamedKeys'>,
   now: string,
 ): void {
   const { upstreams, log, store } = needs
@@ -59,6 +60,7 @@ export function importKeys(
     const leafIdx = outcomes[i]?.index ?? null
     upstreams.addKey({ ...keyRow(name, key, now), state: 'approved', leafIdx })
   }
+  for (const key of unnamedKeys) upstreams.addKey({ ...keyRow(name, key, now), state: 'pending' })
   if (keys.length > 0) upstreams.markSigns(name, now)
 }
 

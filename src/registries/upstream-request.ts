@@ -43,6 +43,8 @@ const Settings = {
   ),
   /** Look into tarballs before versions are offered (strict.ts). */
   strict: Type.Optional(Type.Boolean()),
+  /** It re-issues the bytes of versions (revisions.ts). */
+  revisions: Type.Optional(Type.Boolean()),
   /** Further origins that may send its tarballs. */
   tarballOrigins: Type.Optional(
     Type.Array(Type.String({ maxLength: URL_CHARS_MAX }), { maxItems: TARBALL_ORIGINS_MAX }),
@@ -92,7 +94,7 @@ export function rowOf(asked: NewUpstream, registry: UpstreamRow | null, created:
   }
   const url = normalUrl(asked.url)
   const tarballOrigins = originsOf(asked.tarballOrigins ?? [])
-  const base = { name, url, kind, created, strictSince: null, tarballOrigins }
+  const base = { name, url, kind, created, strictSince: null, tarballOrigins, revisions: false }
   if (kind === 'mirror') return { ...base, ...mirrorFields(asked, registry) }
   if (asked.of !== undefined) throw refused('only a mirror belongs to another registry')
   if (asked.names === undefined || asked.names.length === 0) {
@@ -106,6 +108,7 @@ export function rowOf(asked: NewUpstream, registry: UpstreamRow | null, created:
     signatures: asked.signatures ?? 'auto',
     tarballs: asked.tarballs ?? (isClosed(asked) ? 'stream' : 'redirect'),
     strictSince: asked.strict === true ? created : null,
+    revisions: asked.revisions === true,
   }
 }
 
@@ -123,9 +126,18 @@ function mirrorFields(asked: NewUpstream, registry: UpstreamRow | null) {
   return { mirrorOf: registry.name, namespace, names: [], signatures, tarballs }
 }
 
+const OF_REGISTRIES = [
+  'names',
+  'namespace',
+  'signatures',
+  'tarballs',
+  'strict',
+  'revisions',
+] as const
+
 /** What a mirror serves is judged by its registry's settings: it has none of its own. */
 export function assertForMirror(asked: UpstreamSettings | NewUpstream): void {
-  for (const field of ['names', 'namespace', 'signatures', 'tarballs', 'strict'] as const) {
+  for (const field of OF_REGISTRIES) {
     if (asked[field] === undefined) continue
     throw refused(`a mirror has no ${field} of its own: those of its registry count`)
   }
@@ -137,7 +149,8 @@ export function originsOf(given: readonly string[]): string[] {
     const url = URL.parse(text)
     const isOrigin = url !== null && (url.origin === text || `${url.origin}/` === text)
     if (isOrigin && (url.protocol === 'https:' || isLoopback(url))) return url.origin
-    throw refused(`${JSON.stringify(text.slice(0, 80))} is no origin, as https://files.example is`)
+    // It is not repeated, and neither is a URL below: there may be a password in it.
+    throw refused('what is given is no origin, as https://files.example is')
   })
   return [...new Set(origins)]
 }
@@ -163,7 +176,7 @@ export function namespaceOf(name: string, namespace: string): string {
 /** The URL in the one form that rows have: with a slash at its end. The rest upstream.ts checks. */
 export function normalUrl(text: string): string {
   const url = URL.parse(text)
-  if (url === null) throw refused(`${JSON.stringify(text.slice(0, 80))} is no URL`)
+  if (url === null) throw refused('what is given is no URL, as https://registry.example/ is')
   if (!url.pathname.endsWith('/')) url.pathname += '/'
   return url.href
 }

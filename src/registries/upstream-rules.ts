@@ -32,6 +32,13 @@ export function assertTable(rows: readonly UpstreamRow[]): void {
     }
     owners.set(namespace, name)
   }
+  for (const { name, mirrorOf } of rows) {
+    const registry = rows.find(row => row.name === mirrorOf)
+    if (registry?.revisions !== true) continue
+    throw conflict(
+      `${registry.name} re-issues bytes and does not sign them: whether other bytes of ${name} are old or false nobody could tell, so it has no mirrors`,
+    )
+  }
   try {
     authorityOf(rows)
   } catch (error) {
@@ -58,7 +65,7 @@ export function changeOf(
   settings: UpstreamSettings,
   facts: UpstreamFacts,
 ): UpstreamChange {
-  const { names, signatures, tarballs, tarballOrigins } = settings
+  const { names, signatures, tarballs, tarballOrigins, revisions } = settings
   if (Object.keys(settings).every(field => field === 'sample')) {
     throw new RegistryError('bad-request', `say what is to change of ${row.name}`)
   }
@@ -69,6 +76,7 @@ export function changeOf(
     ...(signatures !== undefined && { signatures }),
     ...(tarballs !== undefined && { tarballs }),
     ...(tarballOrigins !== undefined && { tarballOrigins: originsOf(tarballOrigins) }),
+    ...(revisions !== undefined && revisions !== row.revisions && { revisions }),
     ...strictOf(row, settings, facts.now),
   }
   if (settings.url !== undefined) change.url = urlOf(row, settings, facts.hasSecret)
@@ -79,6 +87,34 @@ export function changeOf(
     change.namespace = namespaceOf(row.name, settings.namespace)
   }
   return change
+}
+
+/**
+ * Whether a registry re-issues bytes is said before anything of it is recorded, and holds for its
+ * namespace for ever: also when it is removed and added again. @throws RegistryError
+ */
+export function assertKind(
+  row: Pick<UpstreamRow, 'name' | 'kind' | 'namespace' | 'signatures' | 'signsSince' | 'revisions'>,
+  found: { isRecorded: boolean; isRevised: boolean; publishesKeys: boolean },
+): void {
+  const { name, namespace, revisions } = row
+  if (row.kind !== 'registry') return
+  if (revisions && name === FIRST_UPSTREAM) {
+    throw conflict('the public npm registry publishes a version once: npm has no revisions')
+  }
+  const isSigned = row.signatures === 'require' || row.signsSince !== null
+  const signs = isSigned || (found.publishesKeys && row.signatures !== 'off')
+  if (revisions && !found.isRevised && signs) {
+    throw conflict(
+      `${name} signs its versions: what is signed is not issued again (--revisions off)`,
+    )
+  }
+  if (revisions !== found.isRevised && found.isRecorded) {
+    const [is, not] = revisions ? ['once', 'again'] : ['again', 'once']
+    throw conflict(
+      `the log has records of ${namespace} as of a registry that issues a version ${is}: it cannot become one that does so ${not}`,
+    )
+  }
 }
 
 /** Which names live here is all that can be said of it, and none that does can be given away. */

@@ -37,6 +37,8 @@ export const UpstreamViewShape = Type.Object({
   tarballs: words('canonical', 'redirect', 'upstream', 'stream', 'cache'),
   /** Further origins that may send its tarballs. */
   tarballOrigins: Type.Array(Type.String()),
+  /** It re-issues the bytes of versions: each content of one has a record. */
+  revisions: Type.Boolean(),
   /** Since when versions are offered only after a look into their tarballs. */
   strictSince: TextOrNull,
   /** Since when it is known to sign; from then on it has to. */
@@ -88,7 +90,13 @@ export function keyView(row: UpstreamKeyRow): KeyView {
 }
 
 export function probeView(found: Probe): ProbeView {
-  return { ...found, keys: found.keys.map(({ keyid, expires }) => ({ keyid, expires })) }
+  const { keys, unnamedKeys, refusedKeys, ...rest } = found
+  const reason = 'it is not named as one of its own'
+  return {
+    ...rest,
+    keys: keys.map(({ keyid, expires }) => ({ keyid, expires })),
+    refusedKeys: [...refusedKeys, ...unnamedKeys.map(({ keyid }) => ({ keyid, reason }))],
+  }
 }
 
 export function upstreamView(
@@ -98,8 +106,8 @@ export function upstreamView(
   health: UpstreamView['health'],
 ): UpstreamView {
   const { name, kind, mirrorOf, url, namespace, names, signatures, tarballs } = row
-  const { signsSince, created, tarballOrigins, strictSince } = row
+  const { signsSince, created, tarballOrigins, revisions, strictSince } = row
   const shown = { name, kind, of: mirrorOf, url, namespace, names, signatures, tarballs }
-  const more = { tarballOrigins, strictSince }
+  const more = { tarballOrigins, revisions, strictSince }
   return { ...shown, ...more, signsSince, created, credential, keys: keys.map(keyView), health }
 }

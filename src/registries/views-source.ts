@@ -13,7 +13,10 @@ import { type Source, Sources } from './source.ts'
 
 const NO_AUTHORITY = buildAuthority([])
 
-/** One registry for every name, whatever the table says: whoever asks here has named it. */
+/**
+ * One registry for every name, whatever the table says: whoever asks here has named it. But for
+ * those of scopes that live here: no other registry is ever told one.
+ */
 export class OneSource extends Sources {
   readonly #base: Sources
   readonly #registry: string
@@ -25,7 +28,14 @@ export class OneSource extends Sources {
   }
 
   override find(name: string): Source | undefined {
-    return name.startsWith(CONTENT_SCOPE) ? undefined : this.main()
+    if (name.startsWith(CONTENT_SCOPE)) return undefined
+    const main = this.main()
+    const isTold = main?.housed !== undefined || !name.startsWith('@')
+    return isTold || !this.#base.livesHere(name) ? main : undefined
+  }
+
+  override livesHere(name: string): boolean {
+    return this.#base.livesHere(name)
   }
 
   override main(): Source | undefined {
@@ -95,6 +105,10 @@ export class ViewSources extends Sources {
   override find(name: string): Source | undefined {
     const owner = this.#base.find(name)
     return owner === undefined ? undefined : this.get(owner.name)
+  }
+
+  override livesHere(name: string): boolean {
+    return this.#base.livesHere(name)
   }
 
   /** @throws RegistryError not-found, or forbidden when this view does not trust its registry */

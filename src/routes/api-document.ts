@@ -7,7 +7,6 @@
  * application of its own that listens nowhere.
  * @module
  */
-import { swagger } from '@elysiajs/swagger'
 import { Elysia } from 'elysia'
 import { ProblemShape } from './api-problem.ts'
 import { type ApiRoute, None } from './api-route.ts'
@@ -159,6 +158,8 @@ export async function apiDocument(
   routes: readonly ApiRoute[],
   { base, version }: DocumentFacts,
 ): Promise<Json> {
+  // Loaded when somebody first asks: it takes as long as the rest of a start.
+  const { swagger } = await import('@elysiajs/swagger')
   const app = new Elysia().use(
     swagger({
       provider: 'swagger-ui',

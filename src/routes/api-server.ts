@@ -31,6 +31,7 @@ const Party = Type.Object(
     signatures: TextOrNull,
     tarballs: Text,
     tarballOrigins: Type.Array(Text),
+    revisions: Type.Boolean(),
     strictSince: TextOrNull,
     health: Text,
     keys: Type.Array(
@@ -113,6 +114,7 @@ function registriesRoute({ parties }: ServerRoutesNeeds): ApiRoute {
             signatures: 'signed',
             tarballs: 'redirect',
             tarballOrigins: [],
+            revisions: false,
             strictSince: null,
             health: 'up',
             keys: [],

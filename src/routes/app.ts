@@ -114,7 +114,7 @@ export function buildApp(needs: AppNeeds) {
     .use(identityRoutes(needs.parties))
     .use(sumdbGoRoutes({ goRecords: needs.goRecords, prefix, report }))
     .use(sumdbRoutes({ records: needs.records, prefix, report }))
-    .use(whyRoutes({ explanations: needs.explanations, prefix, report }))
+    .use(whyRoutes(needs))
     .use(passedRoutes({ ...needs, searching: needs, through }))
     .use(lensRoutes(views, who))
     .use(oidcRoutes(needs))

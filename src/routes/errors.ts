@@ -61,9 +61,27 @@ export function requestIdOf(request: Request): string {
   return given !== null && REQUEST_ID.test(given) ? given : crypto.randomUUID()
 }
 
-/** Where failures go. @property fatal ends the process when the error says that it must end */
+/** npm prints it on one line, behind a URL of its own (CONTRACT.md, "Errors of npm routes"). */
+const SENTENCE_CHARS_MAX = 300
+
+/** Where a sentence that names no page of ours leads on to. @param base public URL, ends in `/` */
+const NEXT: Partial<Record<ErrorCode, (base: string) => string>> = {
+  'unauthorized': base => ` (${base})`,
+  'not-found': base => `; who is asked for which names: ${base}-/registries`,
+  'forbidden': base => ` (${base})`,
+  'upstream-unreachable': base => `; try again later; whom this server asks: ${base}-/registries`,
+  'upstream-bad-answer': base => `; whom this server asks: ${base}-/registries`,
+  'refused': base => `; whom this server asks: ${base}-/registries`,
+  'busy': base => `; try again later (${base})`,
+}
+
+/**
+ * Where failures go. @property fatal ends the process when the error says that it must end
+ * @property base public URL, ends in `/`
+ */
 export type Report = {
   logger: Logger
+  base?: string
   fatal: (error: unknown) => void
   /** Counts a refusal by its reason. */
   refused?: (reason: string) => void
@@ -89,16 +107,17 @@ export function errorResponse(error: unknown, request: Request, report: Report):
   if (status >= 500)
     log.warn({ code: error.code, requestId, detail: error.message }, 'request failed')
   if (status === 403 && wantsPage(request)) return refusalPage(error)
+  const sentence = sentenceOf(error, report.base)
   const headers: Record<string, string> = {}
   if (status === 503 || status === 429)
     headers['retry-after'] = String(error.retryAfterSeconds ?? RETRY_AFTER_SECONDS)
   if (status === 401) headers['www-authenticate'] = 'Bearer'
   // Of a 401 with a challenge npm shows nothing else.
-  if (status === 401 || status === 403) headers['npm-notice'] = headerSafe(error.message)
+  if (status === 401 || status === 403) headers['npm-notice'] = headerSafe(sentence)
   return json(
     status,
     {
-      error: error.message,
+      error: sentence,
       code: error.code,
       reason: error.reason ?? error.code,
       package: error.package,
@@ -108,6 +127,19 @@ export function errorResponse(error: unknown, request: Request, report: Report):
     },
     headers,
   )
+}
+
+/** One line with the package, what happened, and where to go on. */
+function sentenceOf(error: RegistryError, base: string | undefined): string {
+  const { message, code, package: name } = error
+  const named = name === undefined || message.includes(name) ? message : `${name}: ${message}`
+  const line = named.replaceAll(/\s+/g, ' ')
+  // Of a path that is no package's, nobody was asked.
+  const isAtEnd = line.includes('://') || (code === 'not-found' && name === undefined)
+  const next = base === undefined || isAtEnd ? undefined : NEXT[code]?.(base)
+  const whole = next === undefined ? line : line.replace(/\.$/, '') + next
+  if (whole.length <= SENTENCE_CHARS_MAX) return whole
+  return line.length <= SENTENCE_CHARS_MAX ? line : `${line.slice(0, SENTENCE_CHARS_MAX - 1)}…`
 }
 
 function refusalPage(error: RegistryError): Response {

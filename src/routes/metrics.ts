@@ -48,8 +48,9 @@ export function metricsRoutes({ metrics, who, report }: MetricsRoutesNeeds) {
     async ({ request, server }) => {
       try {
         assertScope(who(request, server), 'admin:read')
-        const headers = { 'content-type': metrics.contentType, 'cache-control': 'no-store' }
-        return new Response(await metrics.text(), { headers })
+        const { text, contentType } = await metrics.read()
+        const headers = { 'content-type': contentType, 'cache-control': 'no-store' }
+        return new Response(text, { headers })
       } catch (error) {
         return errorResponse(error, request, report)
       }

@@ -10,7 +10,7 @@ import { Elysia } from 'elysia'
 import { LRUCache } from 'lru-cache'
 import type { Bodies, Sendable } from '../registries/bodies.ts'
 import { type ContentAddresses, isContentName } from '../registries/content.ts'
-import { RegistryError } from '../registries/errors.ts'
+import { packError, RegistryError } from '../registries/errors.ts'
 import { type PackagePath, parsePackagePath } from '../registries/name.ts'
 import type { ManifestAnswer, Proxy, Wanted } from '../registries/proxy.ts'
 import type { PackumentAnswer } from '../registries/renderings.ts'
@@ -79,12 +79,28 @@ export function packageRoutes(needs: PackageRoutesNeeds) {
         const answer = handle(request, server, needs)
         // A fresh answer is sent without a promise; the rest fails through the same door.
         if (answer instanceof Response) return answer
-        return answer.catch((error: unknown) => errorResponse(error, request, needs.report))
+        return answer.catch((error: unknown) => failed(error, request, needs))
       } catch (error) {
-        return errorResponse(error, request, needs.report)
+        return failed(error, request, needs)
       }
     },
   )
+}
+
+/** A selector that is no dist-tag: tags look like no version. */
+const VERSION = /^\d+\.\d+\.\d/
+
+/** What failed deep below does not know for which package it was asked. */
+function failed(error: unknown, request: Request, needs: PackageRoutesNeeds): Response {
+  const isNamed = !(error instanceof RegistryError) || error.package !== undefined
+  if (isNamed || error.code === 'invalid-name') return errorResponse(error, request, needs.report)
+  const target = targets.get(rawPath(request, needs.prefix))
+  if (target === undefined) return errorResponse(error, request, needs.report)
+  const { code, message, details } = packError(error)
+  const isVersion = target.kind === 'manifest' && VERSION.test(target.selector)
+  const asked = { package: target.name, ...(isVersion && { version: target.selector }) }
+  const named = new RegistryError(code, message, { ...asked, ...details }, error)
+  return errorResponse(named, request, needs.report)
 }
 
 function handle(
@@ -278,9 +294,8 @@ async function tarball(
   if (answer.kind === 'whole') return part(request, answer.data)
   const headers: Record<string, string> = { ...TARBALL_HEADERS }
   if (answer.length !== null) headers['content-length'] = String(answer.length)
-  if (request.method !== 'HEAD') return new Response(answer.stream, { headers })
-  await answer.stream.cancel()
-  return new Response(null, { headers })
+  // To HEAD Elysia answers the length that it counts, so that the bytes have to come here too.
+  return new Response(answer.stream, { headers })
 }
 
 /** Bytes at hand: all of them, or the part that was asked for. */

@@ -14,6 +14,7 @@ import type { Search } from '../registries/search.ts'
 import { PASS_BODY_BYTES_MAX } from '../registries/upstream.ts'
 import { errorResponse, type Report } from './errors.ts'
 import { queryOf, rawPath } from './request.ts'
+import { bytesWithin } from './small-body.ts'
 import type { Through } from './through.ts'
 import type { AddressSource, Who } from './who.ts'
 
@@ -86,9 +87,8 @@ async function attestations(request: Request, needs: PassedRoutesNeeds): Promise
 }
 
 async function audit(request: Request, path: string, needs: PassedRoutesNeeds): Promise<Response> {
-  const declared = Number(request.headers.get('content-length') ?? 0)
-  const body = declared > PASS_BODY_BYTES_MAX ? null : await request.arrayBuffer()
-  if (body === null || body.byteLength > PASS_BODY_BYTES_MAX) {
+  const body = await bytesWithin(request, PASS_BODY_BYTES_MAX)
+  if (body === null) {
     const sentence = `an audit of more than ${PASS_BODY_BYTES_MAX} bytes is not passed on`
     const refused = errorResponse(new RegistryError('bad-request', sentence), request, needs.report)
     // What is still to come of the body is not read, so the connection is of no more use: kept open
@@ -96,7 +96,7 @@ async function audit(request: Request, path: string, needs: PassedRoutesNeeds): 
     refused.headers.set('connection', 'close')
     return refused
   }
-  return await needs.passing.audit(path, body, {
+  return await needs.passing.audit(path, body.buffer, {
     'content-type': request.headers.get('content-type') ?? 'application/json',
     'content-encoding': request.headers.get('content-encoding'),
   })

@@ -14,6 +14,8 @@ const PRIVATE_CACHE_CONTROL = 'private, max-age=0'
 /** Lets in. */
 export type Guard = {
   isPrivate(name: string): boolean
+  /** May whoever asks know that there is a package of this name? */
+  isSeen(request: Request, server: AddressSource | null, name: string): boolean
   /** @throws RegistryError not-found, exactly as for a package that does not exist */
   assertReadable(request: Request, server: AddressSource | null, name: string): void
 }
@@ -21,6 +23,8 @@ export type Guard = {
 export function makeGuard(access: HostedAccess, who: Who): Guard {
   return {
     isPrivate: name => access.isPrivate(name),
+    isSeen: (request, server, name) =>
+      !access.isPrivate(name) || access.permissionOf(who(request, server), name) !== 'none',
     assertReadable: (request, server, name) => access.assertReadable(who(request, server), name),
   }
 }
@@ -32,6 +36,8 @@ export function markPrivate(answer: Response): Response {
     headers.set('cache-control', PRIVATE_CACHE_CONTROL)
   }
   const vary = headers.get('vary')
-  headers.set('vary', vary === null ? 'authorization' : `${vary}, authorization`)
+  if (vary?.includes('authorization') !== true) {
+    headers.set('vary', vary === null ? 'authorization' : `${vary}, authorization`)
+  }
   return new Response(answer.body, { status: answer.status, headers })
 }

@@ -39,19 +39,36 @@ function parse(text: string): unknown {
   }
 }
 
-async function textOf(request: Request): Promise<string> {
+/** The bytes of a body; null when there are more. No more than that is ever held. */
+export async function bytesWithin(
+  request: Request,
+  bytesMax: number,
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  if (Number(request.headers.get('content-length') ?? 0) > bytesMax) return null
   const chunks: Uint8Array[] = []
   let length = 0
   for await (const chunk of request.body ?? []) {
     length += chunk.byteLength
-    if (length > SMALL_BODY_BYTES_MAX) {
-      const why = `the body of this request has more than ${SMALL_BODY_BYTES_MAX} bytes`
-      throw new RegistryError('body-too-large', why)
-    }
+    if (length > bytesMax) return null
     chunks.push(chunk)
   }
+  const bytes = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.byteLength
+  }
+  return bytes
+}
+
+async function textOf(request: Request): Promise<string> {
+  const bytes = await bytesWithin(request, SMALL_BODY_BYTES_MAX)
+  if (bytes === null) {
+    const why = `the body of this request has more than ${SMALL_BODY_BYTES_MAX} bytes`
+    throw new RegistryError('body-too-large', why)
+  }
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch {
     throw new RegistryError('bad-request', 'the body is not UTF-8')
   }

@@ -44,7 +44,7 @@ export function buildReadingApp(needs: ReadingNeeds) {
     .use(healthRoutes(needs.checks))
     .use(keyRoutes(needs.parties))
     .use(sumdbRoutes({ records: needs.records, prefix, report }))
-    .use(whyRoutes({ explanations: needs.explanations, prefix, report }))
+    .use(whyRoutes(needs))
     .use(passedRoutes({ passing: needs.passing, prefix, report }))
     .use(packageRoutes(needs))
 }
@@ -66,6 +66,11 @@ export function lensRoutes(needs: ViewsNeeds, who: Who) {
       if (surface === undefined) {
         const why = `this server uses no registry ${JSON.stringify(name.slice(0, 40).toWellFormed())}`
         throw new RegistryError('not-found', `${why}; /-/registries lists those that it uses`)
+      }
+      if (path === name) {
+        // A registry URL ends in a slash: what is asked below it would else go to its parent.
+        const headers = { location: `${needs.prefix}${LENS}${name}/` }
+        return new Response(null, { status: 308, headers })
       }
       surface.server = needs.server()
       return await surface.fetch(request)

@@ -49,7 +49,7 @@ function addressBehind(
 ): string | null {
   const said = (forwarded ?? '').split(',').map(part => part.trim())
   let address = connected
-  for (const before of said.reverse()) {
+  for (const before of said.toReversed()) {
     if (before === '' || !isInside(address, proxies)) return address
     address = before
   }

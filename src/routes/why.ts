@@ -7,43 +7,54 @@
  */
 import { Elysia } from 'elysia'
 import { RegistryError } from '../registries/errors.ts'
-import type { Explained, Explanations } from '../registries/explanations.ts'
+import type { Explained, Explanations, IsSeen } from '../registries/explanations.ts'
 import { parseIdentity } from '../registries/identity.ts'
+import { REVISED } from '../registries/revisions.ts'
 import { errorResponse, headerSafe, type Report } from './errors.ts'
+import type { Asked } from './guarded.ts'
 import { page } from './page.ts'
+import type { Guard } from './private.ts'
 import { rawPath, wantsPage } from './request.ts'
 
 const WHY = '/-/why/'
 const BLOCKED = '/-/blocked/'
 
 /** What the surface needs. @property prefix path part of the public URL, without its last slash */
-export type WhyRoutesNeeds = { explanations: Explanations; prefix: string; report: Report }
+export type WhyRoutesNeeds = {
+  explanations: Explanations
+  guard: Guard
+  prefix: string
+  report: Report
+}
 
 /** The reasons surface. */
 export function whyRoutes(needs: WhyRoutesNeeds) {
-  const answer = ({ request }: { request: Request }) => {
+  const answer = ({ request, server }: Asked) => {
     try {
-      return explained(request, needs)
+      const isSeen = (name: string) => needs.guard.isSeen(request, server, name)
+      return explained(request, isSeen, needs)
     } catch (error) {
       return errorResponse(error, request, needs.report)
     }
   }
-  return new Elysia({ name: 'why', detail: { 'x-scope': 'public' } }).get(`${WHY}*`, answer).get(`${BLOCKED}*`, answer)
+  return new Elysia({ name: 'why', detail: { 'x-scope': 'public' } })
+    .get(`${WHY}*`, answer)
+    .get(`${BLOCKED}*`, answer)
 }
 
-function explained(request: Request, needs: WhyRoutesNeeds): Response {
+function explained(request: Request, isSeen: IsSeen, needs: WhyRoutesNeeds): Response {
   const path = rawPath(request, needs.prefix)
   const found = path.startsWith(WHY)
-    ? needs.explanations.byId(path.slice(WHY.length))
-    : byBlockedPath(path.slice(BLOCKED.length), needs)
+    ? needs.explanations.byId(path.slice(WHY.length), isSeen)
+    : byBlockedPath(path.slice(BLOCKED.length), isSeen, needs)
   return wantsPage(request) ? explanationPage(found) : explanationJson(found)
 }
 
-function byBlockedPath(path: string, needs: WhyRoutesNeeds): Explained {
+function byBlockedPath(path: string, isSeen: IsSeen, needs: WhyRoutesNeeds): Explained {
   const slash = path.lastIndexOf('/')
   if (slash === -1) throw new RegistryError('not-found', 'this URL lacks the reason at its end')
   const { name, version } = parseIdentity(path.slice(0, slash))
-  return needs.explanations.byVersion(name, version, path.slice(slash + 1))
+  return needs.explanations.byVersion(name, version, path.slice(slash + 1), isSeen)
 }
 
 function explanationJson(found: Explained): Response {
@@ -69,7 +80,8 @@ function explanationJson(found: Explained): Response {
 
 function explanationPage(found: Explained): Response {
   const isOfVersion = found.version !== ''
-  const title = isOfVersion ? `${found.name}@${found.version} is refused` : found.code
+  const what = found.code === REVISED ? 'was issued again' : 'is refused'
+  const title = isOfVersion ? `${found.name}@${found.version} ${what}` : found.code
   return page(403, title, found.sentence, [
     ['reason', found.code],
     ['registry', found.namespace],

@@ -9,13 +9,16 @@
 import { Database } from 'bun:sqlite'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { addUpstreams } from '../fixtures/instance.ts'
+import { opensshLine } from '../fixtures/openssh-line.ts'
 import { APP_DEPENDENCIES, APP_PACKAGES, APP_TREE } from '../fixtures/registry-app.ts'
 import type { PackageSpec } from '../fixtures/registry-packages.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../fixtures/registry.ts'
 import { type Client, newProject, type Project, runClient, type RunResult } from './clients.ts'
-import { clientsAndServerReady } from './ready.ts'
+import { clientsAndServerReady, serverReady } from './ready.ts'
 import { type ServerProcess, startServer } from './server.ts'
 
 const TEST_TIMEOUT_MS = 180_000
@@ -24,6 +27,12 @@ const AUDITORS: Client[] = ['npm11', 'npm12', 'pnpm']
 const STUB = join(import.meta.dir, 'tuf-stub.cjs')
 /** pnpm audits the lockfile, in which a package stands that this platform never gets. */
 const VERIFIED: Partial<Record<Client, number>> = { pnpm: APP_TREE.length + 1 }
+
+const SSH_KEYGEN = Bun.which('ssh-keygen')
+if (SSH_KEYGEN === null) console.error('SKIPPED: there is no ssh-keygen here')
+const KeysShape = Type.Object({
+  keys: Type.Array(Type.Object({ keyid: Type.String(), key: Type.String() })),
+})
 
 const ready = await clientsAndServerReady()
 
@@ -74,6 +83,28 @@ async function withoutKeys(server: ServerProcess, upstream: string): Promise<voi
   db.close()
   await server.start()
 }
+
+describe.skipIf(SSH_KEYGEN === null || !(await serverReady()))('the keys that are served', () => {
+  test(
+    'have the ids that ssh-keygen -lf shows, ours among them',
+    async () => {
+      await using registry = startFixtureRegistry()
+      await using server = await startServer({ upstream: registry.url })
+      await (await server.revalidate('alpha')).body?.cancel()
+      const answer: unknown = await (await fetch(`${server.url}-/npm/v1/keys`)).json()
+      const { keys } = Value.Parse(KeysShape, answer)
+      expect(keys).toHaveLength(2)
+      expect(keys.map(({ keyid }) => keyid)).toContain(registry.state.signer.published.keyid)
+      for (const [i, { key, keyid }] of keys.entries()) {
+        const file = join(server.dataDir, `${i}.pub`)
+        await Bun.write(file, opensshLine(key))
+        const shown = Bun.spawnSync([SSH_KEYGEN ?? '', '-lf', file])
+        expect(shown.stdout.toString().split(' ')[1]).toBe(keyid)
+      }
+    },
+    TEST_TIMEOUT_MS,
+  )
+})
 
 describe.skipIf(!ready).each(AUDITORS)('%s audit signatures', client => {
   let servers: AsyncDisposableStack

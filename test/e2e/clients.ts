@@ -11,6 +11,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { appendFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { SUITE } from '../fixtures/canaries.ts'
 
 export const CLIENTS = ['npm11', 'npm12', 'pnpm', 'yarn1', 'yarn4', 'bun', 'deno'] as const
 export type Client = (typeof CLIENTS)[number] | 'pnpm10'
@@ -64,7 +65,7 @@ export type RunOptions = {
   args?: string[]
   /** For clients written in JavaScript: loaded before the client. */
   preload?: string
-  /** Sent to the registry's host, as after a login. */
+  /** Sent to the registry's host, as after a login. By default one that is nobody's, with installs. */
   token?: string
   timeoutMs?: number
   /** Runs it at a terminal of its own, where somebody answers in this order. */
@@ -172,7 +173,7 @@ async function runAtTerminal(
   const waiting = [...turns]
   let output = ''
   let heard = 0
-  let answering: Promise<unknown> = Promise.resolve()
+  let answering = Promise.resolve()
   const child = Bun.spawn(command, {
     cwd: settings.cwd,
     env: { ...settings.env, TERM: 'xterm' },
@@ -186,10 +187,7 @@ async function runAtTerminal(
         if (turn === undefined || asked === null || asked === undefined) return
         waiting.shift()
         heard = output.length
-        answering = answering.then(async () => {
-          const typed = await turn.answer(asked)
-          if (typed !== null) terminal.write(`${typed}\r`)
-        })
+        answering = answer(terminal, turn, asked, answering)
       },
     },
   })
@@ -198,6 +196,18 @@ async function runAtTerminal(
   child.terminal?.close()
   const unasked = waiting.map(({ asks }) => `\nnever asked: ${asks}`).join('')
   return { exitCode, output: output + unasked }
+}
+
+/** @param before the answer that is still being given */
+async function answer(
+  terminal: Bun.Terminal,
+  turn: Turn,
+  asked: RegExpExecArray,
+  before: Promise<void>,
+): Promise<void> {
+  await before
+  const typed = await turn.answer(asked)
+  if (typed !== null) terminal.write(`${typed}\r`)
 }
 
 async function exitCodeOf(child: Bun.Subprocess, timeoutMs: number): Promise<number> {
@@ -234,10 +244,11 @@ function environmentOf(home: string): Record<string, string> {
 
 /** Writes the registry where each client's own documentation says to. */
 async function writeSettings(client: Client, options: RunOptions): Promise<void> {
-  const { dir, registry, token, noRetries } = options
+  const { dir, registry, noRetries } = options
   if (registry === null) return
+  const token = tokenOf(options)
   const authority = registry.slice(registry.indexOf(':') + 1)
-  const auth = token === undefined ? '' : `${authority}:_authToken=${token}\n`
+  const auth = token === null ? '' : `${authority}:_authToken=${token}\n`
   const retries = noRetries === true ? 'fetch-retries=0\n' : ''
   await Bun.write(join(dir, '.npmrc'), `registry=${registry}\n${auth}${retries}`)
   if (client === 'pnpm' && noRetries === true) {
@@ -248,10 +259,15 @@ async function writeSettings(client: Client, options: RunOptions): Promise<void>
     `npmRegistryServer: ${JSON.stringify(registry.slice(0, -1))}`,
     // Yarn 4 talks plain HTTP to nobody else; on loopback there is no certificate to check.
     `unsafeHttpWhitelist: ["127.0.0.1", "localhost"]`,
-    ...(token === undefined ? [] : [`npmAuthToken: ${JSON.stringify(token)}`]),
+    ...(token === null ? [] : [`npmAuthToken: ${JSON.stringify(token)}`]),
     ...(noRetries === true ? ['httpRetry: 0'] : []),
   ]
   await Bun.write(join(dir, '.yarnrc.yml'), `${lines.join('\n')}\n`)
+}
+
+/** Other commands may find a login's token in the home, which one in the project would hide. */
+function tokenOf({ token, args }: RunOptions): string | null {
+  return token ?? (args === undefined ? SUITE.client : null)
 }
 
 function commandOf(client: Client, { add, args }: RunOptions): string[] {

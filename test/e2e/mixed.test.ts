@@ -8,10 +8,12 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { addUpstreams } from '../fixtures/instance.ts'
+import { publishBodyOf } from '../fixtures/publishing.ts'
 import { Recorder } from '../fixtures/recorder.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../fixtures/registry.ts'
 import { type Client, newProject, runClient } from './clients.ts'
 import { installedPackages } from './installed.ts'
+import { addPerson, addToken, operate, PERSON } from './publishing.ts'
 import { clientsAndServerReady, serverReady } from './ready.ts'
 import { type ServerProcess, startServer } from './server.ts'
 
@@ -61,6 +63,53 @@ async function start(): Promise<void> {
     },
   ])
   await server.start()
+}
+
+/** Asks everything that could be asked about a package. */
+async function askAll(
+  name: string,
+  more: Record<string, string> = {},
+): Promise<Map<string, number>> {
+  const [scope = '', base = ''] = name.split('/')
+  const escaped = name.replace('/', '%2f')
+  const paths = [
+    name,
+    escaped,
+    `${name}/1.0.0`,
+    `${name}/latest`,
+    `${name}/-/${base}-1.0.0.tgz`,
+    `${name}/-/${base}-9.9.9.tgz`,
+    `-/sumdb/lookup/${name}@1.0.0`,
+    `-/sumdb/proof/${name}@1.0.0`,
+    `-/npm/v1/attestations/${name}@1.0.0`,
+    `-/v1/search?text=${encodeURIComponent(name)}`,
+    `-/v1/search?text=scope:${scope.slice(1)}`,
+    `-/blocked/${name}@1.0.0/conflict`,
+    `-/package/${escaped}/dist-tags`,
+    `-/package/${escaped}/trust`,
+    `-/package/${escaped}/collaborators`,
+    `-/org/${scope.slice(1)}/package`,
+  ]
+  const found = new Map<string, number>()
+  for (const path of paths) {
+    const headers = { 'cache-control': 'no-cache', 'user-agent': 'npm/11.19.1', ...more }
+    const answer = await fetch(`${server.url}${path}`, { headers, redirect: 'manual' })
+    found.set(path, answer.status)
+    await answer.body?.cancel()
+  }
+  const headers = { 'content-type': 'application/json', ...more }
+  const body = JSON.stringify({ [name]: ['1.0.0'], left: ['1.0.0'] })
+  const audit = await fetch(`${server.url}${BULK}`, { method: 'POST', headers, body })
+  await audit.text()
+  const tree = { requires: {}, dependencies: { [name]: { version: '1.0.0' } } }
+  const quick = await fetch(`${server.url}-/npm/v1/security/audits/quick`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify({ name: 'app', version: '1.0.0', ...tree }),
+  })
+  found.set('audit', audit.status)
+  found.set('quick', quick.status)
+  return found
 }
 
 function plant(target: FixtureRegistry, signer: FixtureRegistry, version: string): void {
@@ -113,45 +162,6 @@ describe.skipIf(!(await serverReady()))('a private scope', () => {
   beforeAll(start, TEST_TIMEOUT_MS)
   afterAll(() => stack.disposeAsync())
 
-  /** Asks everything that could be asked about the package. */
-  async function askAll(): Promise<Map<string, number>> {
-    const escaped = SECRET.replace('/', '%2f')
-    const paths = [
-      SECRET,
-      escaped,
-      `${SECRET}/1.0.0`,
-      `${SECRET}/latest`,
-      `${SECRET}/-/skunkworks-1.0.0.tgz`,
-      `${SECRET}/-/skunkworks-9.9.9.tgz`,
-      `-/sumdb/lookup/${SECRET}@1.0.0`,
-      `-/sumdb/proof/${SECRET}@1.0.0`,
-      `-/npm/v1/attestations/${SECRET}@1.0.0`,
-      `-/v1/search?text=${encodeURIComponent(SECRET)}`,
-      `-/v1/search?text=scope:${SCOPE.slice(1)}`,
-      `-/blocked/${SECRET}@1.0.0/conflict`,
-    ]
-    const found = new Map<string, number>()
-    for (const path of paths) {
-      const headers = { 'cache-control': 'no-cache', 'user-agent': 'npm/11.19.1' }
-      const answer = await fetch(`${server.url}${path}`, { headers, redirect: 'manual' })
-      found.set(path, answer.status)
-      await answer.body?.cancel()
-    }
-    const headers = { 'content-type': 'application/json' }
-    const body = JSON.stringify({ [SECRET]: ['1.0.0'], left: ['1.0.0'] })
-    const audit = await fetch(`${server.url}${BULK}`, { method: 'POST', headers, body })
-    await audit.text()
-    const tree = { requires: {}, dependencies: { [SECRET]: { version: '1.0.0' } } }
-    const quick = await fetch(`${server.url}-/npm/v1/security/audits/quick`, {
-      method: 'POST',
-      headers,
-      body: JSON.stringify({ name: 'app', version: '1.0.0', ...tree }),
-    })
-    found.set('audit', audit.status)
-    found.set('quick', quick.status)
-    return found
-  }
-
   function expectUntold(): void {
     for (const other of [recorder, mirrorRecorder]) {
       expect(other.everything).not.toContain('skunkworks')
@@ -160,7 +170,7 @@ describe.skipIf(!(await serverReady()))('a private scope', () => {
   }
 
   test('is asked of its own registry alone', async () => {
-    const found = await askAll()
+    const found = await askAll(SECRET)
     expect(found.get(SECRET)).toBe(200)
     expect(found.get(`${SECRET}/-/skunkworks-1.0.0.tgz`)).toBe(200)
     expect(found.get('audit')).toBe(200)
@@ -171,12 +181,67 @@ describe.skipIf(!(await serverReady()))('a private scope', () => {
   test('is told to nobody else while its own registry is down', async () => {
     await acmeRecorder[Symbol.asyncDispose]()
     await server.restartWithEmptyCache()
-    const found = await askAll()
+    const found = await askAll(SECRET)
     expect(found.get(SECRET)).toBe(503)
     expect([...found.values()]).not.toContain(302)
     expectUntold()
     expect((await fetch(`${server.url}left`)).status).toBe(200)
   })
+})
+
+describe.skipIf(!(await serverReady()))('a scope that is published here', () => {
+  const [OPEN, CLOSED] = ['@house-hosted/open', '@house-hosted/closed']
+  let authorization: string
+  beforeAll(async () => {
+    await start()
+    await operate(server, 'upstream', 'set', 'hosted', '--names', '@house-hosted/*', '--yes')
+    await addPerson(server, PERSON)
+    const grant = ['--user', PERSON, '--scope', 'read', 'publish']
+    authorization = `Bearer ${await addToken(server, ...grant)}`
+    for (const [name, access] of [
+      [OPEN, 'public'],
+      [CLOSED, 'restricted'],
+    ] as const) {
+      const answer = await fetch(`${server.url}${name.replace('/', '%2f')}`, {
+        method: 'PUT',
+        headers: { authorization, 'content-type': 'application/json' },
+        body: JSON.stringify(publishBodyOf({ name, version: '1.0.0', access })),
+      })
+      expect(answer.status).toBe(201)
+    }
+  }, TEST_TIMEOUT_MS)
+  afterAll(() => stack.disposeAsync())
+
+  test('reaches no other registry, whoever asks, and neither does a planted copy reach anybody', async () => {
+    for (const name of [OPEN, CLOSED, '@house-hosted/none']) {
+      const versions = [{ version: '99.0.0' }]
+      for (const other of [registry, mirror]) {
+        other.act({ do: 'add-package', package: { name, versions } })
+      }
+    }
+    await server.restartWithEmptyCache()
+    for (const name of [OPEN, CLOSED, '@house-hosted/none']) {
+      const found = await askAll(name, { authorization })
+      expect(found.get(name)).toBe(name.endsWith('none') ? 404 : 200)
+      expect([...found.values()].every(status => status < 500)).toBe(true)
+      const anybodys = await askAll(name)
+      expect(anybodys.get(name)).toBe(name === OPEN ? 200 : 404)
+      const text = await (await server.revalidate(name)).text()
+      expect(text).not.toContain('99.0.0')
+    }
+    for (const each of [recorder, mirrorRecorder, acmeRecorder]) {
+      expect(each.everything).not.toContain('house-hosted')
+    }
+  })
+
+  test('is in the log as far as everybody may see it', async () => {
+    const size = Number((await get('-/sumdb/checkpoint')).split('\n')[1])
+    const entries = await get(`-/sumdb/tile/entries/000.p/${size}`)
+    expect(entries).toContain(OPEN)
+    expect(entries).not.toContain(CLOSED)
+  })
+
+  const get = async (path: string) => await (await fetch(`${server.url}${path}`)).text()
 })
 
 describe.skipIf(!(await clientsAndServerReady()))(

@@ -39,7 +39,11 @@ type Commands = {
 
 const onPage: Turn = { asks: LOGIN_PAGE, answer: ([url]) => loginOnPage(url, PERSON) }
 const asked = (asks: RegExp, typed: string): Turn => ({ asks, answer: () => typed })
-const legacy = [asked(/Username:/, PERSON), asked(/Password:/, PASSWORD)]
+
+/** The turns of a login with a password. */
+export function byPassword(name: string): Turn[] {
+  return [asked(/Username:/, name), asked(/Password:/, PASSWORD)]
+}
 
 /** As npm has them; pnpm has the same, and who has not borrows them. */
 function npmCommands(borrowed?: PublishingClient): Omit<Commands, 'logins'> {
@@ -62,7 +66,7 @@ function npmCommands(borrowed?: PublishingClient): Omit<Commands, 'logins'> {
 }
 
 const npmLogins = {
-  'with a password': { args: ['login', '--auth-type=legacy'], turns: legacy },
+  'with a password': { args: ['login', '--auth-type=legacy'], turns: byPassword(PERSON) },
   'on a page': { args: ['login'], turns: [onPage] },
 }
 /** Yarn and bun have no command to deprecate or to unpublish: their people take npm for it. */
@@ -101,7 +105,7 @@ export const COMMANDS: Record<PublishingClient, Commands> = {
   yarn4: {
     ...byNpm,
     logins: {
-      'with a password': { args: ['npm', 'login'], turns: legacy },
+      'with a password': { args: ['npm', 'login'], turns: byPassword(PERSON) },
       'on a page': {
         args: ['npm', 'login', '--web-login'],
         turns: [asked(/open your browser now/, 'n'), onPage],
@@ -151,7 +155,7 @@ export class Machine {
   /** Logs in as the client of a command does by default. */
   async logInFor({ client = this.client }: ClientCommand): Promise<void> {
     const login = Object.values(COMMANDS[client].logins).at(-1)
-    if (login !== undefined) succeeded(await this.run(login))
+    if (login !== undefined) succeeded(await this.run({ client, ...login }))
   }
 
   /** Publishes a package that it writes first. */
@@ -194,10 +198,14 @@ export function told({ output }: Pick<RunResult, 'output'>): string {
 }
 
 /** Somebody with the password of these tests. */
-export async function addPerson(server: ServerProcess, name: string): Promise<void> {
+export async function addPerson(
+  server: ServerProcess,
+  name: string,
+  ...flags: string[]
+): Promise<void> {
   const file = join(server.dataDir, `password-of-${name}`)
   await Bun.write(file, PASSWORD)
-  await operate(server, 'user', 'add', name, '--password-file', file)
+  await operate(server, 'user', 'add', name, '--password-file', file, ...flags)
 }
 
 /** A token from the operator. @returns its secret */

@@ -1,8 +1,12 @@
 /**
  * The program under test as its users run it: one process, started with `serve`, spoken to over
  * HTTP and the command line, ended by its own process id. Which file is run:
- * `NPMX_REGISTRY_BINARY`, else dist/npmx-registry, else the source.
- * It opens no data dir and imports nothing of src/.
+ * `NPMX_REGISTRY_BINARY`, else dist/npmx-registry, else the source. It imports nothing of src/.
+ *
+ * Every run has an admin token and, where its registry is one of these tests, a credential for it.
+ * No test ends well when one of them, or the token that clients send (clients.ts), stands in
+ * anything that the program wrote: its output and every file of its data dir are searched before
+ * they are gone. Registries of tests look at what they were told themselves (fixtures/).
  *
  * @module
  */
@@ -11,6 +15,8 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { secretOf, SUITE, suiteCanaries } from '../fixtures/canaries.ts'
+import { filesOf } from '../fixtures/kept-bytes.ts'
 
 const ROOT = join(import.meta.dir, '..', '..')
 /** Generous: a start takes well under a second, but test machines are busy. */
@@ -22,6 +28,9 @@ const COMMAND_TIMEOUT_MS = 60_000
 /** The server does not ask again about a package that it asked about a second ago. */
 const SEEN_TIMEOUT_MS = 10_000
 const SEEN_POLL_MS = 200
+
+/** Registries that are started by tests; nobody listens on the discard port. */
+const OF_THESE_TESTS = /^http:\/\/(?:127\.0\.0\.1|localhost):(?!9\/)/
 
 export type CommandResult = { exitCode: number; stdout: string; stderr: string; output: string }
 
@@ -78,8 +87,11 @@ export class ServerProcess {
   readonly dataDir: string
   readonly port: number
   private readonly options: ServerOptions
-  private child: Bun.Subprocess<'ignore', 'ignore', 'pipe'> | null = null
+  private child: Bun.Subprocess<'ignore', 'pipe', 'pipe'> | null = null
   private log: Promise<string> = Promise.resolve('')
+  private heard: Promise<unknown> = Promise.resolve()
+  /** Everything that it wrote so far, to stdout and stderr. */
+  private soFar = ''
 
   constructor(dataDir: string, port: number, options: ServerOptions) {
     this.dataDir = dataDir
@@ -98,12 +110,14 @@ export class ServerProcess {
     const child = Bun.spawn([...programOrThrow(), 'serve', ...where, ...from, ...args], {
       cwd: this.dataDir,
       stdin: 'ignore',
-      stdout: 'ignore',
+      stdout: 'pipe',
       stderr: 'pipe',
-      env: { ...process.env, NO_COLOR: '1', ...env },
+      env: { NPMX_REGISTRY_ADMIN_TOKEN: SUITE.admin, ...process.env, NO_COLOR: '1', ...env },
     })
     this.child = child
-    this.log = new Response(child.stderr).text()
+    this.log = this.hear(child.stderr)
+    const banner = this.hear(child.stdout)
+    this.heard = Promise.all([this.heard, this.log, banner])
     const giveUpAt = Date.now() + READY_TIMEOUT_MS
     while (Date.now() < giveUpAt) {
       if (child.exitCode !== null) throw new Error(`serve exited: ${await this.log}`)
@@ -151,9 +165,32 @@ export class ServerProcess {
     throw new Error(`the packument of ${name} did not change within ${SEEN_TIMEOUT_MS} ms`)
   }
 
+  /** Everything that it wrote to stdout and stderr since the first start; so far, while it runs. */
+  async output(): Promise<string> {
+    if (this.child === null) await this.heard
+    return this.soFar
+  }
+
+  /** @throws Error when it wrote one of the tokens of these tests anywhere */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
+    const leaks = suiteCanaries.in(await this.output()).map(name => `${name} in its output`)
+    for (const { where, bytes } of filesOf(this.dataDir)) {
+      leaks.push(...suiteCanaries.in(bytes).map(name => `${name} in ${where}`))
+    }
     await rm(this.dataDir, { recursive: true, force: true })
+    if (leaks.length > 0) throw new Error(`the server wrote down secrets: ${leaks.join(', ')}`)
+  }
+
+  private async hear(stream: ReadableStream<Uint8Array>): Promise<string> {
+    const decoder = new TextDecoder()
+    let text = ''
+    for await (const chunk of stream) {
+      const piece = decoder.decode(chunk, { stream: true })
+      text += piece
+      this.soFar += piece
+    }
+    return text
   }
 }
 
@@ -161,7 +198,22 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
   const dataDir = await mkdtemp(join(tmpdir(), 'npmx-data-'))
   const server = new ServerProcess(dataDir, freePort(), options)
   await server.start()
+  if (OF_THESE_TESTS.test(options.upstream ?? ''))
+    await giveCredential(server, options.upstream ?? '')
   return server
+}
+
+/** Whoever cannot be asked, or has keys that nobody would agree to, gets none. */
+async function giveCredential({ dataDir }: ServerProcess, upstream: string): Promise<void> {
+  const operate = async (name: string, args: object) => {
+    const unix = join(dataDir, 'control.sock')
+    const init = { unix, method: 'POST', body: JSON.stringify(args) }
+    return await (await fetch(`http://localhost/upstream/${name}`, init)).text()
+  }
+  const change = { name: 'npm', settings: { secret: { token: secretOf(upstream) } } }
+  const seen = await operate('probe-change', change)
+  const confirm = [...seen.matchAll(/"keyid":"([^"]+)"/g)].map(([, keyid]) => keyid)
+  await operate('set', { ...change, confirm })
 }
 
 /** A port that was free a moment ago: the program is told which, since it restarts on it. */

@@ -1,390 +1,264 @@
 /**
- * Canaries: a secret for each upstream, each user and each setting, then a run over every surface,
- * with errors, restarts and log lines at the lowest level. Afterwards each secret was heard at its
- * own origin and nowhere else: in no request to another, no answer, no log line, no metric, no
- * output of a command, no column of a database and no file, packed or not.
+ * Canaries: a secret for each upstream, each user, each setting and each key, then a run over every
+ * surface and every command, with errors, restarts and log lines at the lowest level. Afterwards
+ * each secret was heard at its own origin and nowhere else: in no request to another, no answer, no
+ * log line, no metric, no output of a command, no column of a database and no file, packed or not,
+ * of the data dir or of a backup.
+ *
+ * That the search finds what is there: test/unit/fixtures/canaries.test.ts. What real clients do
+ * with their tokens: canary-clients.test.ts.
  *
  * @module
  */
 
-import { Database } from 'bun:sqlite'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { Recorder } from '../fixtures/recorder.ts'
-import { type FixtureRegistry, startFixtureRegistry } from '../fixtures/registry.ts'
-import { newProject, runClient } from '../e2e/clients.ts'
-import { clientsReady, serverReady } from '../e2e/ready.ts'
-import { runCommand, type ServerProcess, startServer } from '../e2e/server.ts'
+import { serverReady } from '../e2e/ready.ts'
+import { type ServerProcess, startServer } from '../e2e/server.ts'
+import { Canaries, canary, SUITE } from '../fixtures/canaries.ts'
+import { allKept } from '../fixtures/kept-bytes.ts'
+import { ELSEWHERE_CERTIFICATE, TEST_KEY } from '../unit/registries/test-certificates.ts'
+import { askEverything, logIn, type People } from './canary-people.ts'
+import { addUpstreams, SECRETS, World } from './canary-world.ts'
 
-const TEST_TIMEOUT_MS = 90_000
-const RUN_MS = 60_000
+const RUN_MS = 90_000
+/** The server asks again about a package after a second. */
+const NEXT_CHECK_MS = 1_050
+const ALERT_MS_MAX = 10_000
+const FRESH = { headers: { 'cache-control': 'no-cache' } }
 
-/** Secrets that no other text looks like. */
-const canary = (what: string) => `canary${what}${crypto.randomUUID().replaceAll('-', '')}`
-const SECRETS = {
-  acme: canary('Acme'),
-  mirror: canary('Mirror'),
-  basic: canary('Basic'),
-  password: canary('Password'),
-  stranger: canary('Stranger'),
-  cookie: canary('Cookie'),
-  query: canary('Query'),
-  otp: canary('Otp'),
-  admin: canary('Admin'),
-  webhook: canary('Webhook'),
-}
-
-/** What was said by the server: where, and the whole of it. */
-const said: { where: string; text: string }[] = []
-/** Its own login's token, once there is one. */
-let session = ''
-
-let stack: AsyncDisposableStack
-let registry: FixtureRegistry
-let mirror: FixtureRegistry
-let acme: FixtureRegistry
-let npm: Recorder
-let near: Recorder
-let own: Recorder
-let basic: Recorder
-let hooked: string[]
-let server: ServerProcess
-let files: string
+/**
+ * The name of a package about which two registries disagree: a text that does get everywhere, and
+ * has to be found wherever nothing else is.
+ */
+const PLANTED = canary('planted')
+const planted = new Canaries({ planted: PLANTED })
 
 const ready = await serverReady()
-const hasClients = ready && (await clientsReady())
-
-/** The forms in which a secret may stand somewhere. */
-function formsOf(secret: string): string[] {
-  const bytes = Buffer.from(secret)
-  const inBase64 = ['', 'a', 'ab', 'user:', 'canary:'].map(before =>
-    // The part that does not depend on what stands before and after it.
-    Buffer.concat([Buffer.from(before), bytes])
-      .toString('base64')
-      .slice(8, -6),
-  )
-  return [secret, bytes.toString('hex'), ...inBase64]
-}
-
-function secretsIn(text: string): string[] {
-  return Object.entries({ ...SECRETS, session })
-    .filter(([, secret]) => secret !== '' && formsOf(secret).some(form => text.includes(form)))
-    .map(([name]) => name)
-}
-
-async function hear(where: string, answer: Response): Promise<string> {
-  const body = Buffer.from(await answer.arrayBuffer()).toString('latin1')
-  const headers = JSON.stringify(Object.fromEntries(answer.headers))
-  said.push({ where, text: `${answer.status} ${headers} ${body}` })
-  return body
-}
-
-async function ask(path: string, init: RequestInit = {}): Promise<string> {
-  return await hear(path, await fetch(`${server.url}${path}`, { redirect: 'manual', ...init }))
-}
-
-async function command(...args: string[]): Promise<void> {
-  const { exitCode, output } = await runCommand([...args, '--data-dir', server.dataDir], files)
-  said.push({ where: args.join(' '), text: output })
-  expect(exitCode, output).toBe(0)
-}
-
-async function secretFile(name: string, text: string): Promise<string> {
-  const path = join(files, name)
-  await Bun.write(path, text)
-  return path
-}
-
-/** The server with everything that has a secret. */
-async function start(): Promise<void> {
-  stack = new AsyncDisposableStack()
-  files = await mkdtemp(join(tmpdir(), 'npmx-canary-'))
-  stack.defer(() => rm(files, { recursive: true, force: true }))
-  registry = stack.use(startFixtureRegistry())
-  mirror = stack.use(startFixtureRegistry())
-  const packages = [{ name: '@acme/one', versions: [{ version: '1.0.0' }, { version: '1.1.0' }] }]
-  acme = stack.use(startFixtureRegistry({ packages, seed: 'acme' }))
-  const other = [{ name: '@basic/one', versions: [{ version: '1.0.0' }] }]
-  const basicRegistry = stack.use(startFixtureRegistry({ packages: other, seed: 'basic' }))
-  npm = stack.use(new Recorder(registry))
-  near = stack.use(new Recorder(mirror))
-  own = stack.use(new Recorder(acme))
-  basic = stack.use(new Recorder(basicRegistry))
-  hooked = []
-  const hook = Bun.serve({
-    hostname: '127.0.0.1',
-    port: 0,
-    async fetch(request) {
-      const headers = JSON.stringify(Object.fromEntries(request.headers))
-      hooked.push(`${request.url} ${headers} ${await request.text()}`)
-      return new Response(null, { status: 204 })
-    },
-  })
-  stack.defer(() => hook.stop(true))
-  const env = {
-    NPMX_REGISTRY_ADMIN_TOKEN: SECRETS.admin,
-    NPMX_REGISTRY_REGISTRATION: 'open',
-    NPMX_REGISTRY_WEBHOOK_URL: `http://127.0.0.1:${hook.port}/alerts`,
-    NPMX_REGISTRY_WEBHOOK_SECRET: SECRETS.webhook,
-  }
-  const args = ['--log-level', 'debug']
-  server = stack.use(await startServer({ upstream: npm.url, args, env }))
-}
-
-async function addUpstreams(): Promise<void> {
-  const token = await secretFile('acme', SECRETS.acme)
-  // Its documents name the registry behind the recorder.
-  const names = ['--names', '@acme/*', '--tarball-origins', new URL(acme.url).origin]
-  await command('upstream', 'add', 'acme', own.url, ...names, '--token-file', token, '--yes')
-  const mirrorToken = await secretFile('mirror', SECRETS.mirror)
-  const of = ['--kind', 'mirror', '--of', 'npm']
-  await command('upstream', 'add', 'near', near.url, ...of, '--token-file', mirrorToken, '--yes')
-  const pair = await secretFile('basic', `canary:${SECRETS.basic}`)
-  const scope = ['--names', '@basic/*']
-  await command('upstream', 'add', 'basic', basic.url, ...scope, '--basic-file', pair, '--yes')
-  await command('upstream', 'list', '--json')
-  await command('upstream', 'show', 'acme')
-}
-
-async function logIn(): Promise<void> {
-  const headers = { 'content-type': 'application/json' }
-  const person = { name: 'canary', password: SECRETS.password, email: 'canary@user.example' }
-  const put = (body: object) =>
-    fetch(`${server.url}-/user/org.couchdb.user:canary`, {
-      method: 'PUT',
-      headers,
-      body: JSON.stringify(body),
-    })
-  const text = await (await put(person)).text()
-  session = /"token":"([^"]+)"|$/.exec(text)?.[1] ?? ''
-  await hear('login again', await put({ ...person, password: `${SECRETS.password}x` }))
-}
-
-/** Everything that a client may send along, in places where it does not belong. */
-function carelessHeaders(): Record<string, string> {
-  return {
-    'authorization': `Bearer ${SECRETS.stranger}`,
-    'cookie': `session=${SECRETS.cookie}`,
-    'npm-otp': SECRETS.otp,
-    'user-agent': 'npm/11.19.1 node/v22.0.0 linux x64',
-  }
-}
-
-const READ = [
-  '',
-  'alpha',
-  'victim',
-  'alpha/latest',
-  'alpha/-/alpha-1.0.0.tgz',
-  '@acme/one',
-  '@acme/one/-/one-1.0.0.tgz',
-  '@acme/none',
-  '@basic/one',
-  '@basic/one/-/one-1.0.0.tgz',
-  'nobody-has-this',
-  '-/v1/search?text=alpha',
-  '-/npm/v1/keys',
-  '-/npm/v1/attestations/alpha@1.0.0',
-  '-/sumdb/checkpoint',
-  '-/sumdb/lookup/@acme/one@1.0.0',
-  '-/sumdb/lookup/alpha@9.9.9',
-  '-/sumdb/tile/entries/0.p/1',
-  '-/registries',
-  '-/whoami',
-  '-/ping',
-  '-/readyz',
-  '-/metrics',
-  '-/npm/v1/tokens',
-  '-/npm/v1/user',
-  '-/api/upstreams',
-  '-/api/upstreams/acme',
-  '-/api/incidents',
-  '-/api/audit',
-  '-/api/openapi.json',
-  '-/docs',
-  '.well-known/did.json',
-  '-/why/0123456789abcdef0123456789abcdef',
-  '-/blocked/victim@1.1.0/conflict',
-  '%00',
-  '-/nothing',
-]
-
-async function askEverything(): Promise<void> {
-  const who = [
-    carelessHeaders(),
-    { authorization: `Bearer ${session}` },
-    { authorization: `Bearer ${SECRETS.admin}` },
-    { authorization: `Basic ${btoa(`canary:${SECRETS.password}`)}` },
-  ]
-  for (const headers of who) {
-    for (const path of READ) {
-      const query = path.includes('?') ? '&' : '?'
-      await ask(`${path}${query}token=${SECRETS.query}`, { headers })
-      await ask(path, { headers: { ...headers, 'cache-control': 'no-cache' } })
-      await ask(path, { method: 'HEAD', headers })
-    }
-    const body = JSON.stringify({ 'alpha': ['1.0.0'], '@acme/one': ['1.0.0'] })
-    const json = { ...headers, 'content-type': 'application/json' }
-    const init = { method: 'POST', headers: json, body }
-    await ask('-/npm/v1/security/advisories/bulk', init)
-    await ask('-/npm/v1/security/audits/quick', { ...init, body: '{' })
-    await ask('@acme/one', { method: 'PUT', headers: json, body: '{}' })
-    const upstream = { name: 'x', url: 'http://127.0.0.1:9/', secret: { token: SECRETS.acme } }
-    await ask('-/api/upstreams', { ...init, body: JSON.stringify(upstream) })
-  }
-}
 
 /** What is wrong with upstreams: errors are where secrets come out. */
-async function breakThings(): Promise<void> {
-  mirror.act({ do: 'swap', name: 'victim', version: '1.1.0' })
-  registry.act({ do: 'publish', name: 'victim', spec: { version: '2.1.0' } })
-  mirror.act({ do: 'publish', name: 'victim', spec: { version: '2.1.0' } })
-  for (const status of [401, 403, 500, 503]) {
-    acme.act({ do: 'status', path: '/@acme/one', status })
-    await ask('@acme/one', { headers: { 'cache-control': 'no-cache' } })
-    await Bun.sleep(1_050)
+async function breakThings(world: World): Promise<void> {
+  const { at, behind } = world.sources
+  behind.mirror.act({ do: 'swap', name: 'victim', version: '1.1.0' })
+  for (const each of [behind.npm, behind.mirror]) {
+    each.act({ do: 'publish', name: 'victim', spec: { version: '2.1.0' } })
+    const versions = [{ version: '1.0.0' }]
+    each.act({ do: 'add-package', package: { name: PLANTED, versions } })
   }
-  acme.act({ do: 'heal' })
-  acme.act({ do: 'nonsense', path: '/@acme/one', answer: 'html' })
-  await ask('@acme/one', { headers: { 'cache-control': 'no-cache' } })
-  acme.act({ do: 'heal' })
-  acme.act({ do: 'alter-tarball', name: '@acme/one', version: '1.1.0' })
-  await ask('@acme/one/-/one-1.1.0.tgz').catch(() => undefined)
-  registry.act({ do: 'rotate-key' })
-  const giveUpAt = performance.now() + 10_000
-  while (hooked.length === 0 && performance.now() < giveUpAt) {
-    await server.revalidate('victim')
+  behind.mirror.act({ do: 'swap', name: PLANTED, version: '1.0.0' })
+  await world.ask(PLANTED, FRESH)
+  const closed = ['@acme/one', '@basic/one', '@closed/one']
+  const registries = [behind.acme, behind.basic, behind.closed]
+  for (const status of [401, 403, 500, 503]) {
+    for (const each of registries) each.act({ do: 'status', path: '/*', status })
+    await Promise.all(closed.map(name => world.ask(name, FRESH)))
+    await Bun.sleep(NEXT_CHECK_MS)
+  }
+  for (const each of registries) {
+    each.act({ do: 'heal' })
+    each.act({ do: 'nonsense', path: '/*', answer: 'html' })
+  }
+  await Promise.all(closed.map(name => world.ask(name, FRESH)))
+  for (const each of registries) each.act({ do: 'heal' })
+  behind.acme.act({ do: 'alter-tarball', name: '@acme/one', version: '1.1.0' })
+  // It is cut, or an error.
+  await world.ask('@acme/one/-/one-1.1.0.tgz').catch(() => undefined)
+  behind.npm.act({ do: 'rotate-key' })
+  await at.basic[Symbol.asyncDispose]()
+  await world.ask('@basic/one', FRESH)
+  await world.ask('@basic/one/-/one-1.0.0.tgz')
+  await alerted(world)
+}
+
+/** Another server in the place of the one with the certificate: it vouches for another name. */
+async function changeCertificate(world: World): Promise<Bun.Server<undefined>> {
+  const { closed } = world.sources.at
+  const port = Number(new URL(closed.url).port)
+  await closed[Symbol.asyncDispose]()
+  const tls = { key: TEST_KEY, cert: ELSEWHERE_CERTIFICATE }
+  return Bun.serve({ hostname: '127.0.0.1', port, tls, fetch: () => Response.json({}) })
+}
+
+async function alerted(world: World): Promise<void> {
+  const giveUpAt = performance.now() + ALERT_MS_MAX
+  while (!planted.in(world.hooked.join('\n')).length && performance.now() < giveUpAt) {
+    await world.ask(PLANTED, FRESH)
     await Bun.sleep(200)
   }
 }
 
-/** Every file of a folder, and every value of every database in it. */
-function* kept(dir: string): Generator<{ where: string; bytes: Uint8Array }> {
-  for (const name of readdirSync(dir, { recursive: true, encoding: 'utf8' })) {
-    const path = join(dir, name)
-    if (!statSync(path).isFile()) continue
-    yield { where: name, bytes: readFileSync(path) }
-    if (/(?:registry|cache)\.db$/.test(name)) yield* values(path)
+/** Every command that only looks, and some that are refused. */
+async function commandEverything(world: World): Promise<void> {
+  const shown = [
+    ['upstream', 'list', '--json'],
+    ['upstream', 'show', 'acme'],
+    ['upstream', 'show', 'closed', '--json'],
+    ['upstream', 'keys', 'basic'],
+    ['user', 'list', '--json'],
+    ['token', 'list', '--json'],
+    ['view', 'list', '--json'],
+    ['policy', 'list', '--json'],
+    ['incident', 'list', '--json'],
+  ]
+  for (const args of shown) await world.command(args)
+  await world.command(['doctor'], [0, 1])
+  await world.command(['doctor', '--json'], [0, 1])
+  await dumpConfig(world)
+  const inUrl = `http://user:${SECRETS.url}@127.0.0.1:9/`
+  await world.command(['upstream', 'add', 'x', inUrl, '--names', '@x/*', '--yes'], [2])
+  await world.command(['upstream', 'set', 'acme', '--url', inUrl, '--yes'], [2])
+  const wrong = await world.secretFile('wrong', `${SECRETS.refused}\nand another line`)
+  await world.command(['upstream', 'set', 'acme', '--token-file', wrong, '--yes'], [2])
+  await world.command(['upstream', 'set', 'acme', '--basic-file', wrong, '--yes'], [2])
+  await world.command(['upstream', 'set', 'closed', '--key-file', wrong, '--yes'], [2])
+  const asked = { name: 'x', url: inUrl, names: ['@x/*'], secret: { token: SECRETS.refused } }
+  await world.operate('upstream/add', { asked, confirm: [] })
+  await world.operate('upstream/add', { asked: { ...asked, url: 1 }, confirm: SECRETS.refused })
+  await world.operate('account/add-user', { name: 'x y', password: SECRETS.refused })
+  for (const name of ['upstream/list', 'account/users', 'account/tokens', 'view/list']) {
+    await world.operate(name, {})
   }
+  for (const target of ['backup.tar', 'backup/'])
+    await world.command(['backup', world.path(target)])
 }
 
-function* values(path: string): Generator<{ where: string; bytes: Uint8Array }> {
-  using db = new Database(path, { readonly: true })
-  const tables = db.query<{ name: string }, []>("SELECT name FROM sqlite_master WHERE type='table'")
-  for (const { name } of tables.all()) {
-    for (const row of db.query(`SELECT * FROM "${name}"`).iterate()) {
-      for (const [column, value] of Object.entries(row ?? {})) {
-        const where = `${name}.${column}`
-        if (typeof value === 'string') yield { where, bytes: Buffer.from(value) }
-        if (value instanceof Uint8Array) yield { where, bytes: value }
-      }
-    }
+/** Settings with secrets in them: in use, and wrong. */
+async function dumpConfig(world: World): Promise<void> {
+  const hook = `webhook-url = "http://127.0.0.1:9/"\nwebhook-secret = "${SECRETS.webhook}"\n`
+  const right = await world.secretFile('a.toml', `admin-token = "${SECRETS.admin}"\n${hook}`)
+  await world.command(['config', 'dump', '--show-origin', '--config', right])
+  await world.command(['config', 'dump', '--json', '--config', right])
+  const wrong = [
+    `admin-token = "${SECRETS.admin} ${SECRETS.refused}"\n`,
+    `webhook-secret = "${SECRETS.webhook}"\n`,
+    `admin-token = ["${SECRETS.refused}"]\n`,
+    `webhook-url = "http://a:${SECRETS.url}@127.0.0.1:9/"\nwebhook-secret = "${SECRETS.webhook}"\n`,
+  ]
+  for (const text of wrong) {
+    const file = await world.secretFile('wrong.toml', text)
+    await world.command(['config', 'dump', '--config', file], [0, 2])
   }
-}
-
-/** The bytes, and what they unpack to. */
-function* unpacked(bytes: Uint8Array, depth = 0): Generator<string> {
-  yield Buffer.from(bytes).toString('latin1')
-  const inner = depth > 2 ? undefined : inflated(new Uint8Array(bytes))
-  if (inner !== undefined) yield* unpacked(inner, depth + 1)
-}
-
-function inflated(bytes: Uint8Array<ArrayBuffer>): Uint8Array | undefined {
-  try {
-    if (bytes[0] === 0x1f && bytes[1] === 0x8b) return Bun.gunzipSync(bytes)
-    if (bytes[0] === 0x28 && bytes[1] === 0xb5) return Bun.zstdDecompressSync(bytes)
-  } catch (error) {
-    // It only looked like it.
-    if (!(error instanceof Error)) throw error
-  }
-  return undefined
 }
 
 describe.skipIf(!ready)('secrets', () => {
-  let log = ''
+  let world: World
+  let people: People
   beforeAll(async () => {
-    await start()
-    await addUpstreams()
-    await logIn()
-    await askEverything()
-    if (hasClients) {
-      await using project = await newProject({ 'alpha': '^1.0.0', '@acme/one': '1.0.0' })
-      const { dir } = project
-      const options = { dir, registry: server.url, token: SECRETS.stranger, noRetries: true }
-      const run = await runClient('npm11', options)
-      expect(run.exitCode, run.output).toBe(0)
-      said.push({ where: 'npm install', text: run.output })
-    }
-    await breakThings()
-    log += await server.stop()
-    await server.start()
-    await askEverything()
-    log += await server.stop()
+    world = await World.start()
+    await addUpstreams(world)
+    people = await logIn(world)
+    await askEverything(world, people)
+    await breakThings(world)
+    using wrong = await changeCertificate(world)
+    await world.ask('@closed/one', FRESH)
+    await commandEverything(world)
+    await wrong.stop(true)
+    await world.server.stop()
+    await world.server.start()
+    await askEverything(world, people)
+    await world.server.stop()
+    await world.addKeyFiles()
   }, RUN_MS)
-  afterAll(() => stack.disposeAsync())
+  afterAll(() => world[Symbol.asyncDispose]())
 
-  test('the run was one: logins, credentials, alerts and log lines happened', () => {
-    expect(session).toMatch(/^npmx_/)
-    expect(own.everything).toContain(`Bearer ${SECRETS.acme}`)
-    expect(near.everything).toContain(`Bearer ${SECRETS.mirror}`)
-    expect(basic.everything).toContain(btoa(`canary:${SECRETS.basic}`))
-    expect(hooked.length).toBeGreaterThan(0)
-    expect(log).toContain('"alert"')
-    expect(said.filter(({ text }) => text.startsWith('200 ')).length).toBeGreaterThan(50)
-    expect(said.some(({ text }) => text.includes('npmx_registry_log_size'))).toBe(true)
-  })
-
-  test('a search in all forms finds what it looks for', () => {
-    expect(secretsIn(`Basic ${btoa(`canary:${SECRETS.basic}`)}`)).toEqual(['basic'])
-    expect(secretsIn(Buffer.from(SECRETS.otp).toString('hex'))).toEqual(['otp'])
-    const packed = Bun.gzipSync(Buffer.from(`{"token":"${SECRETS.acme}"}`))
-    expect([...unpacked(packed)].flatMap(secretsIn)).toEqual(['acme'])
+  test('the run was one: logins, credentials, alerts and log lines happened', async () => {
+    const { at } = world.sources
+    expect(at.acme.everything).toContain(`Bearer ${SECRETS.acme}`)
+    expect(at.mirror.everything).toContain(`Bearer ${SECRETS.mirror}`)
+    expect(at.basic.everything).toContain(btoa(`canary:${SECRETS.basic}`))
+    expect(at.closed.heard.some(({ path }) => path.includes('one-1.0.0.tgz'))).toBe(true)
+    expect(at.stranger.heard.map(({ path }) => path)).toContain('/@acme/one/-/one-1.0.0.tgz')
+    expect(world.hooked).not.toBeEmpty()
+    expect(await world.output()).toContain('"alert"')
+    const good = world.said.filter(({ status }) => status === 200)
+    for (const shown of ['"username":"canary"', '"user":"root"']) {
+      expect(good.some(({ text }) => text.includes(shown))).toBe(true)
+    }
+    for (const path of ['-/api/audit', '-/api/upstreams', '-/metrics', '-/docs']) {
+      expect(good.map(({ where }) => where)).toContain(path)
+    }
+    const evidence = world.said.filter(({ where }) => /^-\/why\/(?!0123)/.test(where))
+    expect(evidence.some(({ text }) => text.includes('sha512-'))).toBe(true)
+    const inApi = new Set(good.flatMap(({ where }) => /^-\/api\/[^?]+/.exec(where) ?? []))
+    expect(inApi.size).toBeGreaterThan(12)
+    const made = ['setup', 'login', 'web login', 'web token', 'granular', 'session', 'job']
+    expect(world.canaries.names).toEqual(
+      expect.arrayContaining([...made, 'id token', 'certificate', 'keys/log.key']),
+    )
   })
 
   test('each registry hears its own and no other', () => {
-    const allowed = new Map<Recorder, string[]>([
-      [npm, []],
-      [near, ['mirror']],
-      [own, ['acme']],
-      [basic, ['basic']],
-    ])
-    for (const [recorder, secrets] of allowed) {
-      expect(secretsIn(recorder.everything)).toEqual(secrets)
-      // Search is passed on with its words, and nothing else of the query.
-      expect(recorder.everything).not.toContain(SECRETS.query)
+    const { at, behind } = world.sources
+    const own: Record<string, string[]> = { mirror: ['mirror'], acme: ['acme'], basic: ['basic'] }
+    for (const [name, { everything }] of Object.entries(at)) {
+      expect([name, ...world.canaries.in(everything)]).toEqual([name, ...(own[name] ?? [])])
     }
-    expect(hooked.flatMap(secretsIn)).toEqual([])
+    expect(planted.in(at.npm.everything)).toEqual(['planted'])
+    expect(planted.in(world.hooked.join('\n'))).toEqual(['planted'])
+    for (const fixture of Object.values(behind)) {
+      expect(world.canaries.in(JSON.stringify(fixture.requests))).toEqual([])
+    }
+    expect(world.canaries.in(world.hooked.join('\n'))).toEqual([])
+    expect(world.canaries.in(world.issuer.asked.join('\n'))).toEqual([])
   })
 
   test('none is in an answer, a metric, or the output of a command', () => {
-    const found = said.flatMap(({ where, text }) =>
-      secretsIn(text).map(name => `${where}: ${name}`),
-    )
-    expect(found).toEqual([])
+    expect(world.said.length).toBeGreaterThan(1_000)
+    expect(world.leaks()).toEqual([])
+    const where = world.leaks(planted).map(leak => leak.replace(/[?: ].*/, ''))
+    expect(where).toEqual(expect.arrayContaining([PLANTED, '-/api/incidents', 'incident']))
+    expect(where).not.toContain('-/metrics')
   })
 
-  test('none is in a line of the log', () => {
-    expect(log.length).toBeGreaterThan(1000)
-    expect(secretsIn(log)).toEqual([])
+  test('none is in a line of the log', async () => {
+    const output = await world.output()
+    expect(output.length).toBeGreaterThan(10_000)
+    expect(world.canaries.in(output)).toEqual([])
+    expect(planted.in(output)).toEqual(['planted'])
   })
 
-  test(
-    'none is in a file or a column of the data dir',
-    () => {
-      const found = new Set<string>()
-      let count = 0
-      for (const { where, bytes } of kept(server.dataDir)) {
-        count += 1
-        for (const text of unpacked(bytes)) {
-          for (const name of secretsIn(text)) found.add(`${where}: ${name}`)
-        }
-      }
-      expect(count).toBeGreaterThan(500)
-      expect([...found]).toEqual([])
-    },
-    TEST_TIMEOUT_MS,
-  )
+  test.each([
+    ['the data dir', () => world.server.dataDir],
+    ['a backup', () => world.path('backup')],
+  ])('none is in a file or a column of %s', (_, folder) => {
+    const found = new Set<string>()
+    const control = new Set<string>()
+    let count = 0
+    for (const { where, bytes } of allKept(folder())) {
+      count += 1
+      if (planted.in(bytes).length > 0) control.add(where)
+      for (const name of world.canaries.in(bytes)) found.add(`${where}: ${name}`)
+    }
+    expect(count).toBeGreaterThan(200)
+    expect([...control]).toEqual(expect.arrayContaining(['registry.db', 'version.name']))
+    // A key stands in its own file.
+    expect([...found].filter(line => !/^(keys\/\S+): \1$/.test(line))).toEqual([])
+  })
+
+  test('none is in a backup that is one file', async () => {
+    const bytes = await Bun.file(world.path('backup.tar')).bytes()
+    expect(bytes.length).toBeGreaterThan(100_000)
+    expect(world.canaries.in(bytes)).toEqual([])
+    expect(planted.in(bytes)).toEqual(['planted'])
+  })
+})
+
+describe.skipIf(!ready)('the server of every end-to-end test', () => {
+  const upstream = 'http://127.0.0.1:9/'
+  const ended = async (server: ServerProcess) => await server[Symbol.asyncDispose]()
+
+  test('finds a secret of the suite in its data dir', async () => {
+    const server = await startServer({ upstream })
+    await Bun.write(join(server.dataDir, 'leak'), btoa(`robot:${SUITE.client}`))
+    await expect(ended(server)).rejects.toThrow('client in leak')
+  })
+
+  test('finds one in its output', async () => {
+    const server = await startServer({ upstream: `${upstream}${SUITE.admin}/` })
+    await expect(ended(server)).rejects.toThrow('admin in its output')
+  })
+
+  test('finds nothing where there is nothing', async () => {
+    await ended(await startServer({ upstream }))
+  })
 })

@@ -14,6 +14,7 @@ import { Documents } from '../../src/db/documents.ts'
 import { Incidents } from '../../src/db/incidents.ts'
 import { openCache } from '../../src/db/open.ts'
 import { Packages } from '../../src/db/packages.ts'
+import { Revisions } from '../../src/db/revisions.ts'
 import { Samples } from '../../src/db/samples.ts'
 import { PolicyRules, Provenances } from '../../src/db/policy-rules.ts'
 import { Secrets } from '../../src/db/secrets.ts'
@@ -141,6 +142,7 @@ function openParts(stack: AsyncDisposableStack, sources: readonly FixtureRegistr
     packages: new Packages(db),
     incidents: new Incidents(db),
     disputes: new Disputes(db),
+    revisions: new Revisions(db),
     documents: new Documents(stack.use(openCache(dir.path))),
     files: new CacheFiles(join(dir.path, 'cache', 'files')),
     ownKeys: new OwnKeys(generateSigningKey(), upstreams, CREATED),

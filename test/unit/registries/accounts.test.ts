@@ -45,6 +45,7 @@ describe('identify()', () => {
       role: 'member',
       grant: {
         id: row.id,
+        isOfJob: false,
         scopes: [...SCOPES],
         packages: ['@acme/*'],
         readOnly: false,

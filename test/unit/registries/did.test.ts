@@ -94,6 +94,14 @@ describe('didDocument()', () => {
     expect(JSON.stringify(document)).not.toContain('"d"')
   })
 
+  test('names the keys that signed before, which stay its own', () => {
+    const formerKeys = [publishedKey(generateSigningKey()), publishedKey(generateSigningKey())]
+    const document = JSON.parse(
+      didDocument({ publicUrl: `https://${HOST}/`, key, formerKeys, vkey }),
+    )
+    expect(identity(document).keyids).toEqual([key, ...formerKeys].map(({ keyid }) => keyid))
+  })
+
   test('takes a vkey with a plus sign in its base64', () => {
     for (let seed = 0; seed < 64; seed += 1) {
       const each = generateLogKey(`${HOST}/log`, new Uint8Array(32).fill(seed)).vkey

@@ -74,3 +74,12 @@ describe('attempt()', () => {
     expect(refusal(() => made.attempt('ana', '192.0.2.1'))).toBeNull()
   })
 })
+
+test('what is sent in place of a name is not remembered at length: it is one name', () => {
+  const { made, tries } = limits()
+  for (let i = 0; i < 10; i++) tries(1, String(i).repeat(60_000), '192.0.2.7')
+  expect(refusal(() => made.attempt('x'.repeat(60_000), '192.0.2.7'))?.code).toBe(
+    'too-many-requests',
+  )
+  expect(refusal(() => made.attempt('ana', '192.0.2.7'))).toBeNull()
+})

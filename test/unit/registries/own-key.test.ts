@@ -4,12 +4,12 @@
  * @module
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { createPublicKey } from 'node:crypto'
 import { join } from 'node:path'
 import { Upstreams } from '../../../src/db/upstreams.ts'
 import { parseKeys } from '../../../src/registries/keys.ts'
 import { generateSigningKey, OwnKeys, publishedKey } from '../../../src/registries/own-key.ts'
 import { checkSignature } from '../../../src/registries/signature.ts'
+import { opensshLine } from '../../fixtures/openssh-line.ts'
 import { openLog, type OpenLog, type TemporaryDir, temporaryDir } from '../db/data-dir.ts'
 import { encode } from './vectors.ts'
 
@@ -29,20 +29,6 @@ afterAll(() => {
   open[Symbol.dispose]()
   dir[Symbol.dispose]()
 })
-
-/** The line of an authorized_keys file (RFC 4253, section 6.6; RFC 5656, section 3.1). */
-function opensshLine(spki: string): string {
-  const key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' })
-  const { x = '', y = '' } = key.export({ format: 'jwk' })
-  const point = [Buffer.of(4), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]
-  const parts = [Buffer.from('ecdsa-sha2-nistp256'), Buffer.from('nistp256'), Buffer.concat(point)]
-  const wire = parts.flatMap(part => {
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(part.length)
-    return [length, part]
-  })
-  return `ecdsa-sha2-nistp256 ${Buffer.concat(wire).toString('base64')} registry key\n`
-}
 
 describe('the registry key', () => {
   test.skipIf(SSH_KEYGEN === null)('has the keyid that ssh-keygen -lf shows', async () => {

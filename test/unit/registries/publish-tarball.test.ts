@@ -122,6 +122,21 @@ describe('honest tarballs', () => {
       'a package.json of another package below',
       [PACKAGE_JSON, tarEntry({ name: 'package/node_modules/x/package.json', body: '{}' })],
     ],
+    [
+      'settings of a client without a secret in them',
+      [
+        PACKAGE_JSON,
+        tarEntry({
+          name: 'package/.npmrc',
+          body: [
+            '# //registry.example/:_authToken=npm_abc',
+            'registry=https://registry.example/',
+            '//registry.example/:_authToken=${NPM_TOKEN}',
+            'save-exact=true',
+          ].join('\n'),
+        }),
+      ],
+    ],
     ['zeros up to a record of 20 blocks', [PACKAGE_JSON, new Uint8Array(7 * 512)]],
   ] as const) {
     test(name, async () => {

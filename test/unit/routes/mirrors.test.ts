@@ -183,6 +183,15 @@ describe('tarball modes', () => {
     },
   )
 
+  test('HEAD says how long bytes are that pass through', async () => {
+    const { instance } = await startMirrored(cleanup, { packages: [PLAIN] }, 0, npmAs('stream'))
+    const whole = await (await instance.get(FILE)).bytes()
+    const head = await fetch(`${instance.url}${FILE}`, { method: 'HEAD' })
+    expect(head.status).toBe(200)
+    expect(head.headers.get('content-length')).toBe(String(whole.length))
+    expect(await head.text()).toBe('')
+  })
+
   test('cache keeps the bytes over an outage, whole, in part, and by HEAD', async () => {
     const { registry, instance } = await startMirrored(
       cleanup,

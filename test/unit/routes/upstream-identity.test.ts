@@ -1,6 +1,7 @@
 /**
  * Adding a registry whose DID document names other keys than it publishes, through the control
- * socket. Goal: it is refused until somebody says that this is known.
+ * socket. Goal: it is refused until somebody says that this is known; of another instance, which
+ * publishes the keys of the registries behind it too, its own key is taken and no other.
  */
 import { expect, test } from 'bun:test'
 import { Type } from '@sinclair/typebox'
@@ -14,6 +15,7 @@ import { Instance } from '../../fixtures/instance.ts'
 import { startFixtureRegistry } from '../../fixtures/registry.ts'
 
 const Named = Type.Object({ name: Type.String() })
+const Keys = Type.Array(Type.Object({ keyid: Type.String(), state: Type.String() }))
 
 test('a registry whose DID document names other keys is added only when that is confirmed', async () => {
   await using npm = startFixtureRegistry()
@@ -41,4 +43,35 @@ test('a registry whose DID document names other keys is added only when that is 
   const known = { asked, confirm: [...confirm, 'different:did'] }
   const added = Value.Parse(Named, await operate(instance, 'upstream/add', known))
   expect(added.name).toBe('acme')
+})
+
+test('of another instance its own key is taken, and none of the registries behind it', async () => {
+  await using npm = startFixtureRegistry()
+  await using first = await Instance.start(npm.url)
+  await using second = await Instance.start(npm.url)
+  // It learns the keys of the registry behind it with the first question to it.
+  await first.packument('alpha')
+  const did: unknown = await (await first.get('.well-known/did.json')).json()
+  const asked = { name: 'first', url: first.url, names: ['@house/*'] }
+  const found = Value.Parse(ProbeViewShape, await operate(second, 'upstream/probe', asked))
+  const [own] = found.keys
+  expect(found.keys).toHaveLength(1)
+  expect(JSON.stringify(did)).toContain(own?.keyid ?? 'none')
+  expect(found.refusedKeys).toHaveLength(1)
+  expect(found.bindings).toMatchObject([{ state: 'absent' }, { state: 'some' }])
+  await operate(second, 'upstream/add', { asked, confirm: [own?.keyid] })
+  const keys = Value.Parse(Keys, await operate(second, 'upstream/keys', { name: 'first' }))
+  const states = new Map(keys.map(({ keyid, state }) => [keyid, state]))
+  const [behind] = found.refusedKeys
+  expect(states).toEqual(
+    new Map([
+      [own?.keyid ?? 'none', 'approved'],
+      [behind?.keyid ?? 'none', 'pending'],
+    ]),
+  )
+  // What waits vouches for nothing, and is not handed on.
+  await second.restart()
+  const handed = await (await second.get('-/npm/v1/keys')).text()
+  expect(handed).toContain(own?.keyid ?? 'none')
+  expect(handed).not.toContain(behind?.keyid ?? 'none')
 })
