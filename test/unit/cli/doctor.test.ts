@@ -136,6 +136,22 @@ describe('doctor', () => {
     expect(out.join('')).toContain('another registry')
   })
 
+  test('a public URL that nobody configured, of a server that was started with flags', async () => {
+    await using upstream = startFixtureRegistry({})
+    await using one = await Instance.start(upstream.url)
+    const out: string[] = []
+    const nobody = 'http://127.0.0.1:9/'
+    const code = await run(['doctor', '--data-dir', one.dataDir, '--public-url', nobody], {
+      out: text => void out.push(text),
+      err: () => undefined,
+      errIsTty: false,
+      onStop: () => undefined,
+      exit: () => undefined,
+    })
+    expect(code).toBe(0)
+    expect(out.join('')).toContain('name the URL with --public-url')
+  })
+
   test('a folder that is no data dir', async () => {
     using place = temporaryDir()
     writeFileSync(join(place.path, 'x'), '')

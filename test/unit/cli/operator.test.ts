@@ -89,7 +89,10 @@ until = 2099-01-01
       '[[policy]]\nmatch = "x"\nactoin = "deny"\n',
       "file:3:1: unknown key 'actoin'; did you mean 'action'",
     ],
-    ['[[policy]]\nmatch = "x"\naction = "stop"\n', 'file:3:1: '],
+    [
+      '[[policy]]\nmatch = "x"\naction = "dny"\n',
+      "file:3:1: action: expected allow, deny, quarantine; did you mean 'deny'?",
+    ],
     [
       '[[policy]]\nmatch="y"\naction="deny"\n\n[[policy]]\nmatch = "a*"\naction = "deny"\n',
       'file:5:1: ',

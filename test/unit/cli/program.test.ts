@@ -67,6 +67,20 @@ describe('usage', () => {
     }
   })
 
+  test('every group of commands shows examples first, and no line of help is too long', async () => {
+    const commands = commandsBelow(buildProgram(fakeIo().io, () => {}))
+    const groups = commands.filter(({ commands: below }) => below.length > 0)
+    expect(groups.length).toBeGreaterThanOrEqual(7)
+    for (const command of groups) {
+      const { out } = await shell(command.name(), '--help')
+      expect(out).toStartWith(`Examples:\n  $ npmx-registry ${command.name()} `)
+    }
+    const { out } = await shell('verify', '--help')
+    const [, description = ''] = out.split('[lockfile...]\n')
+    expect(Math.max(...description.split('\n').map(line => line.length))).toBeLessThanOrEqual(80)
+    expect(out).not.toContain('default: []')
+  })
+
   test('every command that does something shows examples first and answers in JSON', async () => {
     const commands = commandsBelow(buildProgram(fakeIo().io, () => {}))
     const doing = commands.filter(({ commands: below }) => below.length === 0)

@@ -56,6 +56,13 @@ function keyidsOf(registry: FixtureRegistry): string[] {
   return registry.state.keys.map(({ keyid }) => keyid)
 }
 
+test('a registry of its own path without its slash is sent on to it', async () => {
+  const answer = await instance.get('~/acme')
+  expect(answer.status).toBe(308)
+  expect(answer.headers.get('location')).toBe('/~/acme/')
+  expect((await instance.get('~/nobody')).status).toBe(404)
+})
+
 describe('a view', () => {
   test('refuses names of registries that it does not trust, with the reason', async () => {
     const headers = await givenView('narrow', { registries: ['npm'] })
