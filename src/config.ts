@@ -117,6 +117,8 @@ export const SETTINGS = {
   'webhook-url': {
     about: 'told of each new incident, by POST (Standard Webhooks)',
     normal: parseWebhookUrl,
+    // Some services have what opens it in the path.
+    secret: true,
   },
   'webhook-secret': {
     about: 'what its messages are signed with: whsec_ and base64, or 16 characters and more',
@@ -251,7 +253,7 @@ function shown(setting: Resolved, config: Config): Resolved {
     'registration': config.registration,
     'admin-token': config.adminToken === null ? null : 'set',
     'trusted-proxies': config.trustedProxies.join(',') || null,
-    'webhook-url': config.webhook?.url ?? null,
+    'webhook-url': config.webhook === null ? null : 'set',
     'webhook-secret': config.webhook === null ? null : 'set',
   } satisfies Record<SettingName, string | null>
   return { ...setting, value: inUse[setting.name] }

@@ -27,11 +27,12 @@ const README_BYTES_MAX = 4 * README_CHARS_MAX
 const INSPECTION_MS_MAX = 30_000
 const README = /^readme(?:\.m?a?r?k?d?o?w?n?)?$/i
 const MANIFEST_FILE = 'package.json'
-/** A client's settings. npm leaves them out of what it packs; yarn 4 does not (measured, 4.18). */
-const SETTINGS_FILE = '.npmrc'
+/** Clients' settings. npm leaves them out of what it packs; yarn 4 does not (measured, 4.18). */
+const SETTINGS_FILES: ReadonlySet<string> = new Set(['.npmrc', '.yarnrc.yml', '.yarnrc'])
 const SETTINGS_BYTES_MAX = 64 * 1024
 /** A token, password or user of any registry, written out and not taken from the environment. */
-const WRITTEN_SECRET = /^[^#;\n]*\b_(?:authToken|auth|password)\s*=\s*(?!["']?\$\{)\S/m
+const WRITTEN_SECRET =
+  /^[^#;\n]*(?:\b_(?:authToken|auth|password)\s*=|\bnpmAuth(?:Token|Ident)["']?\s*:)\s*(?!["']?\$\{)\S/m
 const SHRINKWRAP_FILE = 'npm-shrinkwrap.json'
 
 export type ExpectedTarball = { name: string; version: string; manifest: Record<string, unknown> }
@@ -76,7 +77,7 @@ export async function inspectTarball(
   }
   reader.end()
   second.end()
-  refuseSecrets(kept.get(SETTINGS_FILE))
+  for (const settings of SETTINGS_FILES) refuseSecrets(settings, kept.get(settings))
   const packageJson = readPackageJson(kept.get(MANIFEST_FILE))
   checkAgainst(packageJson, expected, tree.files)
   return {
@@ -141,14 +142,14 @@ function isWanted(path: string, size: number): boolean {
     if (size <= PACKAGE_JSON_BYTES_MAX) return true
     throw wrong(`has a package.json of more than ${PACKAGE_JSON_BYTES_MAX} bytes`)
   }
-  if (path === SETTINGS_FILE) return size <= SETTINGS_BYTES_MAX
+  if (SETTINGS_FILES.has(path)) return size <= SETTINGS_BYTES_MAX
   return README.test(path) && size <= README_BYTES_MAX
 }
 
 /** What is published once is out for ever, so a secret is looked for before. */
-function refuseSecrets(parts: Buffer[] = []): void {
+function refuseSecrets(path: string, parts: Buffer[] = []): void {
   if (!WRITTEN_SECRET.test(Buffer.concat(parts).toString('latin1'))) return
-  throw wrong(`holds ${SETTINGS_FILE} with a token in it, for everybody to read: leave it out`)
+  throw wrong(`holds ${path} with a token in it, for everybody to read: leave it out`)
 }
 
 function readPackageJson(parts: Buffer[] | undefined): Record<string, unknown> {

@@ -70,7 +70,7 @@ export type AppNeeds = PackageRoutesNeeds &
     organisations: Organisations
     collaborators: Collaborators
     search: Search
-  sources: Sources
+    sources: Sources
     staging: StageRoutesNeeds['staging']
     requests: RequestCounts
     metrics: Metrics

@@ -122,7 +122,12 @@ async function confirmPage(asked: Asked, needs: LoginRoutesNeeds): Promise<Respo
   const given = { name: (form.get('name') ?? '').trim(), password: form.get('password') ?? '' }
   const csrf = form.get('csrf') ?? ''
   try {
-    const name = await needs.webLogins.confirm(page, given, csrf, needs.who.addressOf(request, server))
+    const name = await needs.webLogins.confirm(
+      page,
+      given,
+      csrf,
+      needs.who.addressOf(request, server),
+    )
     const lead = `You are logged in as ${name}. Go back to your terminal; this page can be closed.`
     return outcomePage(200, 'Logged in', lead)
   } catch (error) {

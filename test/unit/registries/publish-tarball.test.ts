@@ -137,6 +137,16 @@ describe('honest tarballs', () => {
         }),
       ],
     ],
+    [
+      'settings of yarn without a secret in them',
+      [
+        PACKAGE_JSON,
+        tarEntry({
+          name: 'package/.yarnrc.yml',
+          body: 'nodeLinker: node-modules\n# npmAuthToken: x\nnpmAuthToken: "${NPM_TOKEN}"\n',
+        }),
+      ],
+    ],
     ['zeros up to a record of 20 blocks', [PACKAGE_JSON, new Uint8Array(7 * 512)]],
   ] as const) {
     test(name, async () => {

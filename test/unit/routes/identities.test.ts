@@ -132,7 +132,8 @@ describe('every route', () => {
           const answer = await ask(route.method, path, headers)
           await answer.body?.cancel()
           const fault = faultOf(route, has, answer.status)
-          if (fault !== null) wrong.push(`${fault}: ${route.method} ${path} (${route.scope}) by ${who}`)
+          if (fault !== null)
+            wrong.push(`${fault}: ${route.method} ${path} (${route.scope}) by ${who}`)
         }
       }
     }
