@@ -4,7 +4,7 @@
  * The choice is rendezvous hashing (Thaler and Ravishankar, 1998) of package name and mirror name:
  * a pure function of the two, so that a package stays on its mirror over restarts and whatever the
  * order of the configuration, each mirror gets its share, and a mirror that goes away moves its
- * own packages only. A mirror that is not well, does not have the tarball or was caught with other
+ * own packages only. A mirror that is not well, is slow to say (mirrors-hedge.ts), does not have the tarball or was caught with other
  * bytes for the package is passed over; after the last one comes the registry itself. Mirrors of
  * another registry are never here: a name has one authority.
  *
@@ -16,11 +16,14 @@ import { Value } from '@sinclair/typebox/value'
 import { LRUCache } from 'lru-cache'
 import type { Incidents } from '../db/incidents.ts'
 import type { Mirror } from './mirror.ts'
+import { firstYes } from './mirrors-hedge.ts'
 
 /** Incident of a mirror whose word about a version is not its registry's. */
 export const BAD_MIRROR = 'bad-mirror'
 /** Together, the questions to mirrors hold up a client no longer than this. */
 const SEARCH_MS_MAX = 1_000
+/** A mirror on another continent answers faster; one that does not is slow now, and the next is asked. */
+const HEDGE_MS = 250
 /** Packages whose set of distrusted mirrors is at hand; most have none. */
 const DISTRUST_MAX = 20_000
 
@@ -78,13 +81,12 @@ export class Mirrors {
     path: string,
     pathAt: (mirror: Mirror) => string = () => path,
   ): Promise<Mirror | undefined> {
-    const giveUpAt = performance.now() + SEARCH_MS_MAX
-    for (const mirror of this.candidates(name)) {
-      if (!mirror.isPublic) continue
-      if (performance.now() > giveUpAt) return undefined
-      if (await mirror.offers(pathAt(mirror))) return mirror
-    }
-    return undefined
+    const open = this.candidates(name).filter(({ isPublic }) => isPublic)
+    const chosen = await firstYes(
+      open.map(mirror => () => mirror.offers(pathAt(mirror))),
+      { hedgeMs: HEDGE_MS, giveUpMs: SEARCH_MS_MAX },
+    )
+    return chosen === undefined ? undefined : open[chosen]
   }
 
   /**
