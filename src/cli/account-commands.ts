@@ -108,7 +108,10 @@ function addTokenCreate(token: Command, io: Io, settle: Settle): void {
     .description('Prints its secret once. Without --user it belongs to the operator.')
     .option('--user <name>', 'the person whose rights it has, within its limits')
     .option('--name <name>', 'what it is for')
-    .option('--scope <scope...>', 'read, publish, stage, account, team, admin:read, admin:write')
+    .option(
+      '--scope <scope...>',
+      'read, publish, stage, account, team, admin:read, admin:write (default read)',
+    )
     .option('--packages <pattern...>', 'a name, @scope/*, @*/* or ** (default **)')
     .option('--org <name...>', 'organisations it may manage (default: all of its person)')
     .option('--read-only', 'may change nothing')

@@ -29,7 +29,9 @@ export function addKey(program: Command, io: Io, settle: Settle): void {
 function addShow(key: Command, io: Io, settle: Settle): void {
   const command = addConfigFlags(key.command('show'))
     .summary('print the public keys')
-    .description('Prints the verifier key of the log. Private keys are never printed.')
+    .description(
+      'Prints the public keys: of the log, and of what is signed here. It prints no private key.',
+    )
     .option('--json', 'print as JSON')
     .action(async (given: ConfigFlags & Json) => {
       const { keyShow } = await import('./key-show.ts')

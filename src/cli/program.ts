@@ -201,7 +201,9 @@ function addLog(program: Command, io: Io, settle: Settle): void {
 }
 
 function addConfig(program: Command, io: Io, settle: Settle): void {
-  const config = program.command('config').description('the settings of the process')
+  const config = program
+    .command('config')
+    .description('settings of the process; upstreams and rules from a file')
   const command = addServeFlags(config.command('dump'))
     .summary('print the settings in use')
     .description('Prints the settings as a configuration file would hold them.')

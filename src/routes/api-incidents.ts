@@ -1,6 +1,7 @@
 /**
  * `/-/api/incidents`, `/-/api/disputes` and `/-/api/audit`: what was refused and why, with the whole
- * evidence, and who changed what. All of it is read only.
+ * evidence, and who changed what. All of it is read only, but for an operator's word on an
+ * incident.
  * @module
  */
 import { Type } from '@sinclair/typebox'

@@ -19,6 +19,7 @@ const BELOW = [
   'healthz',
   'metrics',
   'npm',
+  'oidc',
   'org',
   'package',
   'ping',
