@@ -14,7 +14,8 @@ import {
   closeSync,
   existsSync,
   fsync,
-  mkdirSync,
+  mkdir,
+  open,
   openSync,
   readdirSync,
   renameSync,
@@ -120,7 +121,7 @@ export class DiskBlobs implements BlobStore {
 
   async #makeFolder(path: string): Promise<void> {
     if (this.#folders.has(path)) return
-    mkdirSync(path, { recursive: true, mode: FOLDER_MODE })
+    await made(path)
     // Also when it was there: whoever made it may have crashed before this.
     await syncFolder(this.#dir)
     this.#folders.add(path)
@@ -139,7 +140,7 @@ function checked(blob: Blob, found: string, digest: string): Blob {
 
 /** Small ones reach the page cache at once; what may take long, the fsync, is waited for aside. */
 async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-  const descriptor = openSync(path, 'wx', 0o400)
+  const descriptor = await opened(path)
   try {
     for (let written = 0; written < bytes.length;) {
       const end = Math.min(bytes.length, written + PIECE_BYTES)
@@ -151,6 +152,25 @@ async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
   } finally {
     closeSync(descriptor)
   }
+}
+
+function made(folder: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    mkdir(folder, { recursive: true, mode: FOLDER_MODE }, error => {
+      if (error instanceof Error) reject(error)
+      else resolve()
+    })
+  })
+}
+
+/** Making a name waits for the file system's journal while others are fsynced: so it is aside too. */
+function opened(path: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    open(path, 'wx', 0o400, (error, descriptor) => {
+      if (error instanceof Error) reject(error)
+      else resolve(descriptor)
+    })
+  })
 }
 
 function synced(descriptor: number): Promise<void> {
