@@ -159,7 +159,7 @@ function editDistance(from: string, to: string): number {
 /** Keys of Standard Webhooks have 24 to 64 bytes; less than this can be guessed. */
 const WEBHOOK_SECRET = /^[!-~]{16,256}$/
 
-/** Where incidents are told: any http(s) URL without a user name. Its path may be a secret. */
+/** Where incidents are told: an http(s) URL without a user name. Its path may be a secret. */
 export function parseWebhookUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null
   if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {

@@ -22,6 +22,11 @@ export type ConfigFlags = {
 /** `--json`. */
 export type Json = { json?: true }
 
+/** How a command answers. */
+export function shapeOf(given: Json): { json: boolean } {
+  return { json: given.json === true }
+}
+
 /** Examples stand first in a help text: most readers need nothing after them. */
 export function examples(command: Command, lines: readonly string[]): void {
   const shown = lines.map(line => `  $ npmx-registry ${line}`).join('\n')

@@ -11,12 +11,9 @@ import {
   flagsOf,
   type Json,
   type Settle,
+  shapeOf,
 } from './command-parts.ts'
 import type { Io } from './io.ts'
-
-function shapeOf(given: Json): { json: boolean } {
-  return { json: given.json === true }
-}
 
 /** Adds `key` and everything below it. */
 export function addKey(program: Command, io: Io, settle: Settle): void {

@@ -11,6 +11,7 @@ import {
   flagsOf,
   type Json,
   type Settle,
+  shapeOf,
 } from './command-parts.ts'
 import type { Io } from './io.ts'
 import { addRetireKey } from './key-command.ts'
@@ -29,10 +30,6 @@ export function addUpstream(program: Command, io: Io, settle: Settle): void {
   addKeys(upstream, io, settle)
   addApproveKey(upstream, io, settle)
   addRetireKey(upstream, io, settle)
-}
-
-function shapeOf(given: Json): { json: boolean } {
-  return { json: given.json === true }
 }
 
 function addSettingFlags(command: Command): Command {

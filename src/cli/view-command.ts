@@ -11,6 +11,7 @@ import {
   flagsOf,
   type Json,
   type Settle,
+  shapeOf,
 } from './command-parts.ts'
 import type { Io } from './io.ts'
 import type { ViewFlags } from './view.ts'
@@ -25,10 +26,6 @@ export function addView(program: Command, io: Io, settle: Settle): void {
   addList(view, io, settle)
   addShow(view, io, settle)
   addRemove(view, io, settle)
-}
-
-function shapeOf(given: Json): { json: boolean } {
-  return { json: given.json === true }
 }
 
 function addSettingFlags(command: Command): Command {
