@@ -18,8 +18,8 @@ const NAME = 'npmx-registry'
 /** The program, and what it starts as Workers: each is an entry of its own inside the binary. */
 const ENTRIES = [
   'src/main.ts',
-  'src/registries/packument-worker.ts',
-  'src/registries/publish-worker.ts',
+  'src/registries/packument/packument-worker.ts',
+  'src/registries/hosted/publish-worker.ts',
 ]
 
 function output(command: string[]): string | null {

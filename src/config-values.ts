@@ -5,7 +5,7 @@
  */
 import { isAbsolute, resolve } from 'node:path'
 import { RegistryError } from './registries/errors.ts'
-import { checkCidrs } from './registries/token-network.ts'
+import { checkCidrs } from './registries/accounts/token-network.ts'
 
 /** The configuration cannot be used: a usage error, exit code 2. */
 export class ConfigError extends Error {

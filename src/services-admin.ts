@@ -7,7 +7,7 @@ import { chmodSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Audit } from './db/audit.ts'
 import type { Documents } from './db/documents.ts'
-import { UpstreamAdmin, type UpstreamAdminNeeds } from './registries/upstream-admin.ts'
+import { UpstreamAdmin, type UpstreamAdminNeeds } from './registries/operator/upstream-admin.ts'
 import { answerControl, type ControlNeeds } from './routes/control.ts'
 
 /** Certificates and a table of ten thousand names fit many times. */

@@ -4,10 +4,10 @@
  * @module
  */
 import type { Config } from './config.ts'
-import { Fetcher } from './registries/fetcher.ts'
-import { PROBE_LIMITS } from './registries/mirror.ts'
-import { PackumentPool } from './registries/packument-pool.ts'
-import { SourceFactory } from './registries/source-factory.ts'
+import { Fetcher } from './registries/fetch/fetcher.ts'
+import { PROBE_LIMITS } from './registries/sources/mirror.ts'
+import { PackumentPool } from './registries/packument/packument-pool.ts'
+import { SourceFactory } from './registries/sources/source-factory.ts'
 import { openHouse } from './services-hosted.ts'
 import { version } from './version.ts'
 import { now, type Storage } from './services-storage.ts'

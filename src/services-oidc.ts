@@ -6,11 +6,11 @@ import { Audit } from './db/audit.ts'
 import type { HostedPackages } from './db/hosted.ts'
 import type { RegistryDb } from './db/registry-db.ts'
 import { TrustedPublishers } from './db/trusted-publishers.ts'
-import type { Accounts } from './registries/accounts.ts'
-import type { Fetcher } from './registries/fetcher.ts'
-import type { HostedAccess } from './registries/hosted-access.ts'
-import { IssuerKeys } from './registries/oidc-keys.ts'
-import { audiencesOf, TrustedPublishing } from './registries/oidc.ts'
+import type { Accounts } from './registries/accounts/accounts.ts'
+import type { Fetcher } from './registries/fetch/fetcher.ts'
+import type { HostedAccess } from './registries/hosted/hosted-access.ts'
+import { IssuerKeys } from './registries/accounts/oidc-keys.ts'
+import { audiencesOf, TrustedPublishing } from './registries/hosted/oidc.ts'
 
 /** The parts. @property base public URL */
 export type OidcParts = {

@@ -7,9 +7,9 @@ import { Audit } from './db/audit.ts'
 import { IncidentPages } from './db/incident-pages.ts'
 import type { RegistryDb } from './db/registry-db.ts'
 import type { LogKey } from './db/keys.ts'
-import { IncidentAdmin, type IncidentAdminNeeds } from './registries/operator-incidents.ts'
-import { KeyAdmin, type KeyAdminNeeds } from './registries/operator-keys.ts'
-import { PolicyAdmin, type PolicyAdminNeeds } from './registries/policy-admin.ts'
+import { IncidentAdmin, type IncidentAdminNeeds } from './registries/operator/operator-incidents.ts'
+import { KeyAdmin, type KeyAdminNeeds } from './registries/operator/operator-keys.ts'
+import { PolicyAdmin, type PolicyAdminNeeds } from './registries/operator/policy-admin.ts'
 
 type Made = 'audit' | 'incidentPages' | 'origin'
 

@@ -27,9 +27,9 @@ import { Views } from './db/views.ts'
 import { Log } from './log/log.ts'
 import { defaultRegistryUrl } from './registries/default-registry.ts'
 import { timestamp } from './registries/timestamp.ts'
-import { generateSigningKey, isKept, OWN_KEY_FILE, OwnKeys } from './registries/own-key.ts'
-import { Policy } from './registries/policy.ts'
-import { FIRST_UPSTREAM } from './registries/upstream-request.ts'
+import { generateSigningKey, isKept, OWN_KEY_FILE, OwnKeys } from './registries/keys/own-key.ts'
+import { Policy } from './registries/policy/policy.ts'
+import { FIRST_UPSTREAM } from './registries/sources/upstream-request.ts'
 
 /** Bytes of an Ed25519 seed (RFC 8032, section 5.1.5). */
 const SEED_BYTES = 32

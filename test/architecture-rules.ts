@@ -17,6 +17,27 @@ const ROOMS = ['web', 'routes', 'registries', 'db', 'log'] as const
 
 type Room = (typeof ROOMS)[number]
 
+/**
+ * The folders of registries/, from left to right, as the rooms are; last what stands in none of
+ * them: names, times, errors, JSON.
+ */
+const REGISTRIES_FOLDERS = [
+  'metrics',
+  'operator',
+  'reading',
+  'hosted',
+  'publish',
+  'sampler',
+  'policy',
+  'accounts',
+  'lockfile',
+  'sources',
+  'packument',
+  'keys',
+  'fetch',
+  '',
+] as const
+
 /** What stands above the rooms, as paths below src/; nothing in a room may import these. */
 const ABOVE = /^(?:main|version|config(?:-[a-z]+)?|services(?:-[a-z]+)?)\.ts$|^cli\/[a-z-]+\.ts$/
 
@@ -73,7 +94,7 @@ const SEAMS = new Map<string, RegExp>([
   // Where log/ meets native crypto; browsers get hash-noble.ts.
   ['src/log/hash-native.ts', /^(?:bun|node:crypto)$/],
   // The settings of a project, for `verify`.
-  ['src/registries/npmrc.ts', /^node:fs\/promises$/],
+  ['src/registries/lockfile/npmrc.ts', /^node:fs\/promises$/],
   // bun:sqlite has no online backup.
   ['src/db/backup-snapshot.ts', /^node:sqlite$/],
 ])
@@ -84,7 +105,7 @@ const WAITING = new Set(['src/log/client.ts', 'src/log/fsck.ts', 'src/log/tile-c
 const LINES_MAX = 400
 
 /** The only files that may open a connection to somebody else. */
-const FETCHERS = new Set(['src/registries/fetcher.ts', 'src/cli/log-http.ts'])
+const FETCHERS = new Set(['src/registries/fetch/fetcher.ts', 'src/cli/log-http.ts'])
 
 const DRAWERS = /(?:^|[/-])(?:utils?|helpers?|commons?|misc|shared)(?:[/.-]|$)/i
 
@@ -148,6 +169,27 @@ export function strangers(sources: Sources): string[] {
     .filter(path => path.startsWith('src/') && roomOf(path) === null)
     .filter(path => !ABOVE.test(path.slice('src/'.length)))
     .map(path => `${path}: stands in no room`)
+}
+
+/** What a path below registries/ stands in: a folder, or `''` for what all of them build on. */
+function folderOf(path: string): string | null {
+  const [, folder] = /^src\/registries\/(?:([a-z-]+)\/)?[^/]+$/.exec(path) ?? [null, undefined]
+  return path.startsWith('src/registries/') ? (folder ?? '') : null
+}
+
+/** The folders of registries/ are one way too, and each is in the list. */
+export function wrongFolders(sources: Sources): string[] {
+  const order: readonly string[] = REGISTRIES_FOLDERS
+  return [...sources].flatMap(([path, text]) => {
+    const from = folderOf(path)
+    if (from === null) return []
+    if (!order.includes(from)) return [`${path}: ${from}/ is no folder of registries/`]
+    return importsOf(path, text).flatMap(({ target }) => {
+      const to = target === null ? null : folderOf(target)
+      if (to === null || order.indexOf(to) >= order.indexOf(from)) return []
+      return [`${path}: registries/${from}/ may not import ${target}`]
+    })
+  })
 }
 
 /** Circles, each once, by a walk that remembers the way it came. */

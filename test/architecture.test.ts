@@ -63,9 +63,9 @@ describe('rooms', () => {
     ['src/log/leaf.ts', "const open = await import('../db/open.ts')"],
     ['src/db/open.ts', "import {\n  proxy,\n  other,\n} from '../registries/proxy.ts'"],
     ['src/db/open.ts', "import { Elysia } from 'elysia'"],
-    ['src/registries/proxy.ts', "import { app } from '../routes/app.ts'"],
-    ['src/registries/proxy.ts', "import { loadConfig } from '../config.ts'"],
-    ['src/registries/proxy.ts', "import { Database } from 'bun:sqlite'"],
+    ['src/registries/reading/proxy.ts', "import { app } from '../../routes/app.ts'"],
+    ['src/registries/reading/proxy.ts', "import { loadConfig } from '../../config.ts'"],
+    ['src/registries/reading/proxy.ts', "import { Database } from 'bun:sqlite'"],
     ['src/routes/app.ts', "import '../main.ts'"],
     ['src/routes/app.ts', "import { request } from 'node:http'"],
     ['src/routes/app.ts', "import { eq } from 'drizzle-orm'"],
@@ -88,6 +88,18 @@ describe('rooms', () => {
     expect(rules.strangers(SRC)).toEqual([])
     expect(rules.strangers(planted('src/misc/a.ts', ''))).toHaveLength(1)
     expect(rules.strangers(planted('src/a.ts', ''))).toHaveLength(1)
+  })
+
+  test('the folders of registries/ are one way', () => {
+    expect(rules.wrongFolders(SRC)).toEqual([])
+    const up = "import { proxy } from '../reading/proxy.ts'"
+    expect(rules.wrongFolders(planted('src/registries/keys/keys.ts', up))).toHaveLength(1)
+    expect(
+      rules.wrongFolders(planted('src/registries/name.ts', up.replace('..', '.'))),
+    ).toHaveLength(1)
+    expect(rules.wrongFolders(planted('src/registries/stray/a.ts', ''))).toHaveLength(1)
+    const down = "import { keyidOf } from '../keys/keys.ts'"
+    expect(rules.wrongFolders(planted('src/registries/reading/proxy.ts', down))).toEqual([])
   })
 
   test('no circles among files', () => {
@@ -176,8 +188,8 @@ describe('habits', () => {
     'const ask = globalThis.fetch',
   ])('only the fetchers fetch; seen: %s', text => {
     expect(rules.strayFetches(SRC)).toEqual([])
-    expect(rules.strayFetches(planted('src/registries/upstream.ts', text))).toHaveLength(1)
-    expect(rules.strayFetches(planted('src/registries/fetcher.ts', text))).toEqual([])
+    expect(rules.strayFetches(planted('src/registries/sources/upstream.ts', text))).toHaveLength(1)
+    expect(rules.strayFetches(planted('src/registries/fetch/fetcher.ts', text))).toEqual([])
   })
 
   test('the log is pure', () => {

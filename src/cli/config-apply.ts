@@ -27,8 +27,8 @@ import {
   stepsTo,
   type Wanted,
   type WantedUpstream,
-} from '../registries/operator-apply.ts'
-import { NewUpstreamShape } from '../registries/upstream-request.ts'
+} from '../registries/operator/operator-apply.ts'
+import { NewUpstreamShape } from '../registries/sources/upstream-request.ts'
 import { withOperations } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'
 import { checked, checkKeys, type OperatorFile, readOperatorFile } from './operator-file.ts'

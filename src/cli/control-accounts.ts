@@ -3,8 +3,12 @@
  * @module
  */
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
-import type { AccountOperations } from '../registries/accounts-admin.ts'
-import { IssuedTokenShape, TokenViewShape, UserViewShape } from '../registries/accounts-view.ts'
+import type { AccountOperations } from '../registries/accounts/accounts-admin.ts'
+import {
+  IssuedTokenShape,
+  TokenViewShape,
+  UserViewShape,
+} from '../registries/accounts/accounts-view.ts'
 
 /** Carries one operation out, and checks the form of the answer. */
 export type Call = <Shape extends TSchema>(

@@ -13,9 +13,13 @@ import { LockedError } from '../db/lock.ts'
 import { registryPath } from '../db/open.ts'
 import { RestoringError } from '../db/restoring.ts'
 import { ERROR_CODES, RegistryError } from '../registries/errors.ts'
-import type { Operations } from '../registries/operations.ts'
-import type { UpstreamOperations } from '../registries/upstream-admin.ts'
-import { KeyViewShape, ProbeViewShape, UpstreamViewShape } from '../registries/upstream-view.ts'
+import type { Operations } from '../registries/operator/operations.ts'
+import type { UpstreamOperations } from '../registries/operator/upstream-admin.ts'
+import {
+  KeyViewShape,
+  ProbeViewShape,
+  UpstreamViewShape,
+} from '../registries/operator/upstream-view.ts'
 import { controlPath } from '../services-admin.ts'
 import { accountClient, type Call } from './control-accounts.ts'
 import { operatorClients } from './control-operator.ts'

@@ -7,14 +7,14 @@ import {
   IncidentDetailShape,
   type IncidentOperations,
   IncidentViewShape,
-} from '../registries/operator-incidents.ts'
-import { type KeyOperations, RotationShape } from '../registries/operator-keys.ts'
+} from '../registries/operator/operator-incidents.ts'
+import { type KeyOperations, RotationShape } from '../registries/operator/operator-keys.ts'
 import {
   type PolicyOperations,
   PolicyTestShape,
   PolicyViewShape,
-} from '../registries/policy-admin.ts'
-import { KeyViewShape } from '../registries/upstream-view.ts'
+} from '../registries/operator/policy-admin.ts'
+import { KeyViewShape } from '../registries/operator/upstream-view.ts'
 import type { Call } from './control-accounts.ts'
 
 export function operatorClients(call: Call): {

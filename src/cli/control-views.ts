@@ -3,7 +3,7 @@
  * @module
  */
 import { Type } from '@sinclair/typebox'
-import { type ViewOperations, ViewShape } from '../registries/views.ts'
+import { type ViewOperations, ViewShape } from '../registries/reading/views.ts'
 import type { Call } from './control-accounts.ts'
 
 export function viewClient(call: Call): ViewOperations {

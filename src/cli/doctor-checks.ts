@@ -16,7 +16,7 @@ import type { LogState } from '../log/log.ts'
 import { newVerifier } from '../log/note.ts'
 import { equalBytes } from '../log/text.ts'
 import { levelWidth, TILE_WIDTH, tilePath } from '../log/tile.ts'
-import { OWN_KEY_FILE, publishedKey } from '../registries/own-key.ts'
+import { OWN_KEY_FILE, publishedKey } from '../registries/keys/own-key.ts'
 
 /** `skipped`: it could not be looked at, and why is another check's or said. */
 export type Status = 'ok' | 'warning' | 'failed' | 'skipped'

@@ -12,8 +12,8 @@ import { openRegistryReadonly, registryPath } from '../db/open.ts'
 import type { RegistryDb } from '../db/registry-db.ts'
 import { Secrets } from '../db/secrets.ts'
 import { Upstreams, type UpstreamRow } from '../db/upstreams.ts'
-import { Fetcher } from '../registries/fetcher.ts'
-import { openSecret, parseSecret } from '../registries/upstream-secret.ts'
+import { Fetcher } from '../registries/fetch/fetcher.ts'
+import { openSecret, parseSecret } from '../registries/sources/upstream-secret.ts'
 import { version } from '../version.ts'
 import {
   attempt,

@@ -5,7 +5,7 @@
  */
 import type { Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
-import type { IncidentDetail, IncidentView } from '../registries/operator-incidents.ts'
+import type { IncidentDetail, IncidentView } from '../registries/operator/operator-incidents.ts'
 import { withOperations } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'
 import { table } from './table.ts'

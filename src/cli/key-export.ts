@@ -9,7 +9,7 @@ import { createPublicKey } from 'node:crypto'
 import { type Flags, loadConfig } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
 import { KeyFileError, keyPath, readKey, readLogKey } from '../db/keys.ts'
-import { OWN_KEY_FILE, publishedKey } from '../registries/own-key.ts'
+import { OWN_KEY_FILE, publishedKey } from '../registries/keys/own-key.ts'
 import { EXIT, type Io } from './io.ts'
 
 /** Every file of `keys/`, which is what a data dir needs to be the same registry again. */

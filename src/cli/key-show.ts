@@ -5,7 +5,7 @@
  */
 import { loadConfig, type Flags } from '../config.ts'
 import { KeyFileError, readKey, readLogKey } from '../db/keys.ts'
-import { publishedKey } from '../registries/own-key.ts'
+import { publishedKey } from '../registries/keys/own-key.ts'
 import { EXIT, type Io } from './io.ts'
 
 export function keyShow(flags: Flags, shape: { json: boolean }, io: Io): number {

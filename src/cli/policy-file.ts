@@ -6,7 +6,7 @@
 import { Type } from '@sinclair/typebox'
 import { ConfigError } from '../config-values.ts'
 import { RegistryError } from '../registries/errors.ts'
-import { checkRules, type Rule, RuleShape, RulesShape } from '../registries/policy-rule.ts'
+import { checkRules, type Rule, RuleShape, RulesShape } from '../registries/policy/policy-rule.ts'
 import { type At, checked, checkKeys, type OperatorFile } from './operator-file.ts'
 
 /** What `policy list --json` says of a rule besides what it is. */

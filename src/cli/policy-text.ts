@@ -2,8 +2,8 @@
  * Rules and what they decide, as people read them on a terminal.
  * @module
  */
-import type { PolicyTest, PolicyView } from '../registries/policy-admin.ts'
-import type { Rule } from '../registries/policy-rule.ts'
+import type { PolicyTest, PolicyView } from '../registries/operator/policy-admin.ts'
+import type { Rule } from '../registries/policy/policy-rule.ts'
 import { table } from './table.ts'
 
 /** One line per rule. */

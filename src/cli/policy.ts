@@ -5,8 +5,8 @@
  */
 import type { Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
-import type { PolicyView } from '../registries/policy-admin.ts'
-import { type Rule, ruleOf } from '../registries/policy-rule.ts'
+import type { PolicyView } from '../registries/operator/policy-admin.ts'
+import { type Rule, ruleOf } from '../registries/policy/policy-rule.ts'
 import { withOperations } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'
 import { readOperatorFile } from './operator-file.ts'

@@ -5,9 +5,9 @@
  */
 import type { Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
-import { SCOPES } from '../registries/access.ts'
-import { checkScopes, type TokenRequest } from '../registries/accounts-request.ts'
-import type { TokenView } from '../registries/accounts-view.ts'
+import { SCOPES } from '../registries/accounts/access.ts'
+import { checkScopes, type TokenRequest } from '../registries/accounts/accounts-request.ts'
+import type { TokenView } from '../registries/accounts/accounts-view.ts'
 import { parseExpiry } from './account-input.ts'
 import { withOperations } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'

@@ -7,7 +7,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { ConfigError } from '../config-values.ts'
-import type { UpstreamSecret } from '../registries/upstream-secret.ts'
+import type { UpstreamSecret } from '../registries/sources/upstream-secret.ts'
 
 /** A bundle of certificates at most; upstream-secret.ts checks what is in it. */
 const FILE_BYTES_MAX = 1024 * 1024

@@ -2,7 +2,7 @@
  * Upstreams, keys and probes as people read them on a terminal.
  * @module
  */
-import type { KeyView, ProbeView, UpstreamView } from '../registries/upstream-view.ts'
+import type { KeyView, ProbeView, UpstreamView } from '../registries/operator/upstream-view.ts'
 import { table } from './table.ts'
 
 /** One line per upstream, in columns. */

@@ -5,7 +5,7 @@
  */
 import type { Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
-import type { UserView } from '../registries/accounts-view.ts'
+import type { UserView } from '../registries/accounts/accounts-view.ts'
 import { askHidden, passwordFor } from './account-input.ts'
 import { withOperations } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'

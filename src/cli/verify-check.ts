@@ -17,8 +17,8 @@
 import pLimit from 'p-limit'
 import { LogUnreachable, type FoundRecord } from '../log/client.ts'
 import { parseLeaf, type VersionLeaf } from '../log/leaf.ts'
-import type { LockfileEntry, LockfileFormat } from '../registries/lockfile-entry.ts'
-import { revisionAsked } from '../registries/revisions.ts'
+import type { LockfileEntry, LockfileFormat } from '../registries/lockfile/lockfile-entry.ts'
+import { revisionAsked } from '../registries/packument/revisions.ts'
 import { LogHttpError, type RegistryReader } from './log-http.ts'
 import type { Result, Status } from './verify-report.ts'
 

@@ -1,13 +1,17 @@
 /**
  * The lockfiles of a project on disk: finds them and reads them, never more of a file than a
- * lockfile may have. What they say is `registries/lockfile.ts`.
+ * lockfile may have. What they say is `registries/lockfile/lockfile.ts`.
  *
  * @module
  */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { LOCKFILE_BYTES_MAX, LockfileError, type Lockfile } from '../registries/lockfile-entry.ts'
-import { LOCKFILE_NAMES, parseLockfile } from '../registries/lockfile.ts'
+import {
+  LOCKFILE_BYTES_MAX,
+  LockfileError,
+  type Lockfile,
+} from '../registries/lockfile/lockfile-entry.ts'
+import { LOCKFILE_NAMES, parseLockfile } from '../registries/lockfile/lockfile.ts'
 
 /** The lockfiles in a folder itself, as paths. */
 export function findLockfiles(folder: string): string[] {

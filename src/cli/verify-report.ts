@@ -43,7 +43,7 @@
  *
  * @module
  */
-import type { LockfileFormat } from '../registries/lockfile-entry.ts'
+import type { LockfileFormat } from '../registries/lockfile/lockfile-entry.ts'
 import { EXIT } from './io.ts'
 
 export type Status =

@@ -5,7 +5,7 @@
  */
 import type { Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
-import type { View, ViewSettings } from '../registries/views.ts'
+import type { View, ViewSettings } from '../registries/reading/views.ts'
 import { withOperations } from './control-client.ts'
 import { EXIT, type Io } from './io.ts'
 import { table } from './table.ts'

@@ -1,5 +1,5 @@
 /**
- * People and their tokens: rows in, rows out. What a token allows is registries/accounts.ts.
+ * People and their tokens: rows in, rows out. What a token allows is registries/accounts/accounts.ts.
  * @module
  */
 import { and, asc, desc, eq, type InferSelectModel, isNull } from 'drizzle-orm'

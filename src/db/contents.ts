@@ -1,6 +1,6 @@
 /**
  * Which recorded versions hold given bytes, and the other hash of bytes that passed through here:
- * rows in, rows out. What may be handed out is decided in registries/content.ts.
+ * rows in, rows out. What may be handed out is decided in registries/reading/content.ts.
  * @module
  */
 import type { Statement } from 'bun:sqlite'

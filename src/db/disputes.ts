@@ -1,6 +1,6 @@
 /**
  * Versions about which the sources of one registry disagree: rows in, rows out. What makes a
- * dispute, and what it does to a version, is registries/agreement.ts and registries/ledger.ts.
+ * dispute, and what it does to a version, is registries/reading/agreement.ts and registries/reading/ledger.ts.
  * @module
  */
 import { and, eq, getTableColumns, type InferSelectModel, isNull } from 'drizzle-orm'

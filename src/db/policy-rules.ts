@@ -1,6 +1,6 @@
 /**
  * The rules for serving, and what they may ask of a version besides its row: rows in, rows out.
- * What a rule means is registries/policy-rule.ts.
+ * What a rule means is registries/policy/policy-rule.ts.
  * @module
  */
 import { and, asc, eq, type InferSelectModel, isNull } from 'drizzle-orm'

@@ -1,6 +1,6 @@
 /**
  * Contents that versions had before: rows in, rows out. Only registries that re-issue bytes have
- * any (registries/revisions.ts), and few: nothing here is hot.
+ * any (registries/packument/revisions.ts), and few: nothing here is hot.
  * @module
  */
 import { and, eq, type InferSelectModel } from 'drizzle-orm'

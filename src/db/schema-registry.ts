@@ -66,7 +66,7 @@ export const upstream = sqliteTable('upstream', {
   strictSince: text('strict_since'),
   /** Further origins that hold its tarballs, listed by the operator. */
   tarballOrigins: text('tarball_origins', { mode: 'json' }).$type<string[]>().notNull().default([]),
-  /** It re-issues the bytes of versions (registries/revisions.ts). */
+  /** It re-issues the bytes of versions (registries/packument/revisions.ts). */
   revisions: integer('revisions', { mode: 'boolean' }).notNull().default(false),
 })
 

@@ -1,6 +1,6 @@
 /**
  * Trusted publishers, the issuers of their tokens, and the tokens that were used: rows in, rows out.
- * What is allowed is decided in registries/oidc.ts. Whoever calls has a transaction open where more
+ * What is allowed is decided in registries/hosted/oidc.ts. Whoever calls has a transaction open where more
  * than one thing has to happen.
  * @module
  */

@@ -1,12 +1,20 @@
 /**
  * `/-/api/users` and `/-/api/tokens`: people and what they log in with. The operations are those of
- * the command line (registries/accounts-admin.ts).
+ * the command line (registries/accounts/accounts-admin.ts).
  * @module
  */
 import { Type } from '@sinclair/typebox'
-import type { AccountOperations } from '../registries/accounts-admin.ts'
-import { NewTokenShape, NewUserShape, UserSettingsShape } from '../registries/accounts-request.ts'
-import { IssuedTokenShape, TokenViewShape, UserViewShape } from '../registries/accounts-view.ts'
+import type { AccountOperations } from '../registries/accounts/accounts-admin.ts'
+import {
+  NewTokenShape,
+  NewUserShape,
+  UserSettingsShape,
+} from '../registries/accounts/accounts-request.ts'
+import {
+  IssuedTokenShape,
+  TokenViewShape,
+  UserViewShape,
+} from '../registries/accounts/accounts-view.ts'
 import { RegistryError } from '../registries/errors.ts'
 import { PageQuery, pageIn, pageOf } from './api-pages.ts'
 import { type ApiRoute, apiRoute, None, PathWord } from './api-route.ts'

@@ -5,7 +5,7 @@
  * @module
  */
 import { createHash } from 'node:crypto'
-import { assertScope, type Identity } from '../registries/access.ts'
+import { assertScope, type Identity } from '../registries/accounts/access.ts'
 import { RegistryError } from '../registries/errors.ts'
 import { parseBody, queryParts, readText } from './api-body.ts'
 import { type ProblemNeeds, problemResponse } from './api-problem.ts'

@@ -16,7 +16,7 @@ import {
   IncidentViewShape,
   ReasonShape,
   viewOf,
-} from '../registries/operator-incidents.ts'
+} from '../registries/operator/operator-incidents.ts'
 import { pageAnswer, pageOf, PageQuery, rowsFor } from './api-pages.ts'
 import { type ApiRoute, apiRoute, None, PathWord } from './api-route.ts'
 

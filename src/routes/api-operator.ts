@@ -1,18 +1,18 @@
 /**
  * `/-/api/policy`, the retirement and rotation of keys: what an operator decides while the server
- * runs. The operations are those of the command line (registries/policy-admin.ts, operator-keys.ts).
+ * runs. The operations are those of the command line (registries/operator/policy-admin.ts, operator-keys.ts).
  * @module
  */
 import { Type } from '@sinclair/typebox'
-import { type KeyOperations, RotationShape } from '../registries/operator-keys.ts'
+import { type KeyOperations, RotationShape } from '../registries/operator/operator-keys.ts'
 import {
   type PolicyOperations,
   PolicyQuestionShape,
   PolicyTestShape,
   PolicyViewShape,
-} from '../registries/policy-admin.ts'
-import { RulesShape } from '../registries/policy-rule.ts'
-import { KeyViewShape } from '../registries/upstream-view.ts'
+} from '../registries/operator/policy-admin.ts'
+import { RulesShape } from '../registries/policy/policy-rule.ts'
+import { KeyViewShape } from '../registries/operator/upstream-view.ts'
 import { type ApiRoute, apiRoute, None, PathWord } from './api-route.ts'
 
 /** A thousand rules with their reasons. */

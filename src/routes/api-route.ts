@@ -9,7 +9,7 @@
 import { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox'
 import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import { Value } from '@sinclair/typebox/value'
-import type { Identity, Scope } from '../registries/access.ts'
+import type { Identity, Scope } from '../registries/accounts/access.ts'
 import { FormError, type PlaceError } from './api-problem.ts'
 
 /** Places that are named in one answer; whoever has more begins with these. */

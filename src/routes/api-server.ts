@@ -3,7 +3,7 @@
  * @module
  */
 import { Type } from '@sinclair/typebox'
-import type { TrustedParties } from '../registries/trusted-parties.ts'
+import type { TrustedParties } from '../registries/sources/trusted-parties.ts'
 import { PageQuery, pageIn, pageOf } from './api-pages.ts'
 import { type ApiRoute, apiRoute, None } from './api-route.ts'
 

@@ -7,8 +7,8 @@
  * @module
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { ANONYMOUS, type Identity } from '../registries/access.ts'
-import type { Accounts } from '../registries/accounts.ts'
+import { ANONYMOUS, type Identity } from '../registries/accounts/access.ts'
+import type { Accounts } from '../registries/accounts/accounts.ts'
 import { RegistryError } from '../registries/errors.ts'
 
 /** The name of the cookie. */

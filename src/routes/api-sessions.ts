@@ -3,11 +3,11 @@
  * @module
  */
 import { type Static, Type } from '@sinclair/typebox'
-import { hasScope, type Identity, type Scope, SCOPES } from '../registries/access.ts'
-import type { AccountAdmin } from '../registries/accounts-admin.ts'
-import type { Accounts } from '../registries/accounts.ts'
+import { hasScope, type Identity, type Scope, SCOPES } from '../registries/accounts/access.ts'
+import type { AccountAdmin } from '../registries/accounts/accounts-admin.ts'
+import type { Accounts } from '../registries/accounts/accounts.ts'
 import { RegistryError } from '../registries/errors.ts'
-import type { Login } from '../registries/login.ts'
+import type { Login } from '../registries/accounts/login.ts'
 import { timestamp } from '../registries/timestamp.ts'
 import { type ApiRoute, apiRoute, None } from './api-route.ts'
 import type { BrowserSessions } from './api-session-cookie.ts'

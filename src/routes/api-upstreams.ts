@@ -1,16 +1,20 @@
 /**
  * `/-/api/upstreams`: registries and mirrors, their keys, and looking at one before it is trusted.
- * The operations are those of the command line (registries/upstream-admin.ts).
+ * The operations are those of the command line (registries/operator/upstream-admin.ts).
  * @module
  */
 import { Type } from '@sinclair/typebox'
-import type { UpstreamOperations } from '../registries/upstream-admin.ts'
+import type { UpstreamOperations } from '../registries/operator/upstream-admin.ts'
 import {
   ConfirmShape,
   NewUpstreamShape,
   UpstreamSettingsShape,
-} from '../registries/upstream-request.ts'
-import { KeyViewShape, ProbeViewShape, UpstreamViewShape } from '../registries/upstream-view.ts'
+} from '../registries/sources/upstream-request.ts'
+import {
+  KeyViewShape,
+  ProbeViewShape,
+  UpstreamViewShape,
+} from '../registries/operator/upstream-view.ts'
 import { PageQuery, pageIn, pageOf } from './api-pages.ts'
 import { type ApiRoute, apiRoute, None, PathWord } from './api-route.ts'
 

@@ -1,6 +1,6 @@
 /**
  * `/-/api/views`: what a token may carry, its own registries, keys and mirrors. The operations are
- * those of the command line (registries/views.ts).
+ * those of the command line (registries/reading/views.ts).
  * @module
  */
 import { Type } from '@sinclair/typebox'
@@ -9,7 +9,7 @@ import {
   type ViewOperations,
   ViewSettingsShape,
   ViewShape,
-} from '../registries/views.ts'
+} from '../registries/reading/views.ts'
 import { PageQuery, pageIn, pageOf } from './api-pages.ts'
 import { type ApiRoute, apiRoute, None, PathWord } from './api-route.ts'
 

@@ -7,7 +7,7 @@
  * @module
  */
 import { RegistryError } from '../registries/errors.ts'
-import { operate, type Operations } from '../registries/operations.ts'
+import { operate, type Operations } from '../registries/operator/operations.ts'
 import { errorResponse, type Report } from './errors.ts'
 
 /** What the socket offers. */

@@ -12,9 +12,9 @@
  */
 import { Elysia } from 'elysia'
 import { RegistryError } from '../registries/errors.ts'
-import { TagVersionShape } from '../registries/hosted-changes.ts'
+import { TagVersionShape } from '../registries/hosted/hosted-changes.ts'
 import { parsePackagePath } from '../registries/name.ts'
-import { tagList, type TagListNeeds } from '../registries/tag-list.ts'
+import { tagList, type TagListNeeds } from '../registries/reading/tag-list.ts'
 import type { Report } from './errors.ts'
 import { type Allowed, fresh, scoped } from './guarded.ts'
 import { rawPath } from './request.ts'

@@ -1,5 +1,5 @@
 /** Every route declares the scope that it asks for at least; a test walks the routes and looks. */
-import type { Scope } from '../registries/access.ts'
+import type { Scope } from '../registries/accounts/access.ts'
 
 declare module 'elysia/types' {
   interface DocumentDecoration {

@@ -3,7 +3,7 @@
  * cache, and a path that holds a secret is not told to the log of errors.
  * @module
  */
-import { assertScope, type Identity, type Scope } from '../registries/access.ts'
+import { assertScope, type Identity, type Scope } from '../registries/accounts/access.ts'
 import { RegistryError } from '../registries/errors.ts'
 import { errorResponse, type Report } from './errors.ts'
 import type { AddressSource, Who } from './who.ts'

@@ -1,11 +1,11 @@
 /**
- * `/.well-known/did.json`: who this instance is, for others to pin (did:web; registries/did.ts).
+ * `/.well-known/did.json`: who this instance is, for others to pin (did:web; registries/keys/did.ts).
  * Below the prefix of the public URL like every other route.
  * @module
  */
 import { Elysia } from 'elysia'
-import { DID_PATH } from '../registries/did.ts'
-import type { TrustedParties } from '../registries/trusted-parties.ts'
+import { DID_PATH } from '../registries/keys/did.ts'
+import type { TrustedParties } from '../registries/sources/trusted-parties.ts'
 
 /** As long as keys.ts has it for keys: a new key should be seen the same day. */
 const IDENTITY_CACHE_CONTROL = 'public, max-age=300'

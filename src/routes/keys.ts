@@ -4,7 +4,7 @@
  * @module
  */
 import { Elysia } from 'elysia'
-import type { TrustedParties } from '../registries/trusted-parties.ts'
+import type { TrustedParties } from '../registries/sources/trusted-parties.ts'
 import type { Through } from './through.ts'
 
 /** npm asks for keys once per audit; a new key should be seen the same day. */

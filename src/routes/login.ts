@@ -4,17 +4,17 @@
  *
  * Web login (npm-profile, `loginWeb`): POST answers with a page for the person and an address that
  * the client asks until the person is done. Legacy: one PUT with name and password, as npm's first
- * registry had it. Registration: registries/login.ts.
+ * registry had it. Registration: registries/accounts/login.ts.
  * @module
  */
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { AccountAdmin } from '../registries/accounts-admin.ts'
-import type { Accounts } from '../registries/accounts.ts'
+import type { AccountAdmin } from '../registries/accounts/accounts-admin.ts'
+import type { Accounts } from '../registries/accounts/accounts.ts'
 import { RegistryError } from '../registries/errors.ts'
-import type { WebLogins } from '../registries/login-web.ts'
-import type { Login } from '../registries/login.ts'
-import { basicIn } from '../registries/token-secret.ts'
+import type { WebLogins } from '../registries/accounts/login-web.ts'
+import type { Login } from '../registries/accounts/login.ts'
+import { basicIn } from '../registries/accounts/token-secret.ts'
 import { couchUser } from './account.ts'
 import { headerSafe, type Report } from './errors.ts'
 import { assertOwnForm, type Form, formPage, outcomePage } from './form-page.ts'

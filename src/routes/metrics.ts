@@ -1,12 +1,12 @@
 /**
  * `/-/metrics` in Prometheus' text format, for whoever has the scope `admin:read`; and the counting
- * of requests by surface. What is shown is gathered in registries/metrics.ts.
+ * of requests by surface. What is shown is gathered in registries/metrics/metrics.ts.
  * @module
  */
 import { Elysia } from 'elysia'
-import { assertScope } from '../registries/access.ts'
-import type { Metrics } from '../registries/metrics.ts'
-import type { RequestCounts } from '../registries/metrics-requests.ts'
+import { assertScope } from '../registries/accounts/access.ts'
+import type { Metrics } from '../registries/metrics/metrics.ts'
+import type { RequestCounts } from '../registries/metrics/metrics-requests.ts'
 import { errorResponse, type Report } from './errors.ts'
 import type { Who } from './who.ts'
 

@@ -5,7 +5,7 @@
  * there. A public package costs one look into a set in memory.
  * @module
  */
-import type { HostedAccess } from '../registries/hosted-access.ts'
+import type { HostedAccess } from '../registries/hosted/hosted-access.ts'
 import type { AddressSource, Who } from './who.ts'
 
 /** What of a private package is answered is for this one client alone. */

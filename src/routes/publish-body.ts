@@ -4,8 +4,8 @@
  * @module
  */
 import { RegistryError } from '../registries/errors.ts'
-import type { Receipt } from '../registries/hosted-publish.ts'
-import { PUBLISH_BYTES_MAX } from '../registries/publish-document.ts'
+import type { Receipt } from '../registries/hosted/hosted-publish.ts'
+import { PUBLISH_BYTES_MAX } from '../registries/publish/publish-document.ts'
 
 /** How slowly a body may come. */
 export type Pace = { graceMs: number; bytesPerSecondMin: number }

@@ -11,11 +11,11 @@
  * @module
  */
 import { Elysia } from 'elysia'
-import { assertScope } from '../registries/access.ts'
+import { assertScope } from '../registries/accounts/access.ts'
 import { RegistryError } from '../registries/errors.ts'
-import type { HostedAccess } from '../registries/hosted-access.ts'
-import type { Change, HostedChanges } from '../registries/hosted-changes.ts'
-import type { Publisher, ReadBody } from '../registries/hosted-publish.ts'
+import type { HostedAccess } from '../registries/hosted/hosted-access.ts'
+import type { Change, HostedChanges } from '../registries/hosted/hosted-changes.ts'
+import type { Publisher, ReadBody } from '../registries/hosted/hosted-publish.ts'
 import { type PackagePath, parsePackagePath } from '../registries/name.ts'
 import { errorResponse, headerSafe, type Report } from './errors.ts'
 import { type Asked, fresh } from './guarded.ts'

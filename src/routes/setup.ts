@@ -1,10 +1,10 @@
 /**
- * The first admin, by the one-time link that `serve` prints (registries/accounts-setup.ts): a page
+ * The first admin, by the one-time link that `serve` prints (registries/accounts/accounts-setup.ts): a page
  * that asks for a name and a password, and says how to go on.
  * @module
  */
 import { Elysia } from 'elysia'
-import type { FirstAdmin } from '../registries/accounts-setup.ts'
+import type { FirstAdmin } from '../registries/accounts/accounts-setup.ts'
 import { RegistryError } from '../registries/errors.ts'
 import type { Report } from './errors.ts'
 import { assertOwnForm, formPage, outcomePage } from './form-page.ts'

@@ -11,10 +11,10 @@
  * @module
  */
 import { Elysia } from 'elysia'
-import type { Identity, Scope } from '../registries/access.ts'
+import type { Identity, Scope } from '../registries/accounts/access.ts'
 import { RegistryError } from '../registries/errors.ts'
 import { parsePackagePath } from '../registries/name.ts'
-import type { Staging } from '../registries/staging.ts'
+import type { Staging } from '../registries/hosted/staging.ts'
 import { headerSafe, type Report } from './errors.ts'
 import { type Allowed, fresh, scoped } from './guarded.ts'
 import type { Admission } from './publish-admission.ts'

@@ -18,7 +18,7 @@
  */
 import { Elysia } from 'elysia'
 import { parseGoIdentity } from '../registries/identity.ts'
-import type { GoRecords } from '../registries/go-records.ts'
+import type { GoRecords } from '../registries/reading/go-records.ts'
 import type { Report } from './errors.ts'
 import { BYTES, HEAD_CACHE_CONTROL, lasting, openly, readable, TEXT } from './open-answer.ts'
 import { queryOf, rawPath } from './request.ts'

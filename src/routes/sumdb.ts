@@ -9,7 +9,7 @@
  */
 import { Elysia } from 'elysia'
 import { parseIdentity } from '../registries/identity.ts'
-import type { Records } from '../registries/records.ts'
+import type { Records } from '../registries/reading/records.ts'
 import type { Report } from './errors.ts'
 import { BYTES, HEAD_CACHE_CONTROL, lasting, openly, readable, TEXT } from './open-answer.ts'
 import { queryOf, rawPath } from './request.ts'

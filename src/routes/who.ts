@@ -1,12 +1,12 @@
 /**
  * Who sends a request, for every surface: the Authorization header and the address of the
- * connection, made into an `Identity`. What that identity may do is registries/access.ts.
+ * connection, made into an `Identity`. What that identity may do is registries/accounts/access.ts.
  * @module
  */
-import type { Identity } from '../registries/access.ts'
-import type { Accounts } from '../registries/accounts.ts'
+import type { Identity } from '../registries/accounts/access.ts'
+import type { Accounts } from '../registries/accounts/accounts.ts'
 import { RegistryError } from '../registries/errors.ts'
-import { isInside } from '../registries/token-network.ts'
+import { isInside } from '../registries/accounts/token-network.ts'
 
 /** The part of Bun's server that knows where a connection comes from. */
 export type AddressSource = { requestIP(request: Request): { address: string } | null }

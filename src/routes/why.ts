@@ -7,9 +7,9 @@
  */
 import { Elysia } from 'elysia'
 import { RegistryError } from '../registries/errors.ts'
-import type { Explained, Explanations, IsSeen } from '../registries/explanations.ts'
+import type { Explained, Explanations, IsSeen } from '../registries/reading/explanations.ts'
 import { parseIdentity } from '../registries/identity.ts'
-import { REVISED } from '../registries/revisions.ts'
+import { REVISED } from '../registries/packument/revisions.ts'
 import { errorResponse, headerSafe, type Report } from './errors.ts'
 import type { Asked } from './guarded.ts'
 import { page } from './page.ts'

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import Ajv from 'ajv'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { SCOPES } from '../../src/registries/access.ts'
+import { SCOPES } from '../../src/registries/accounts/access.ts'
 import { Instance } from '../fixtures/instance.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../fixtures/registry.ts'
 import {

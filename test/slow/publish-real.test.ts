@@ -6,8 +6,8 @@
  */
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { inspectTarball } from '../../src/registries/publish-tarball.ts'
-import { asRecord } from '../../src/registries/publish-json.ts'
+import { inspectTarball } from '../../src/registries/publish/publish-tarball.ts'
+import { asRecord } from '../../src/registries/publish/publish-json.ts'
 import { installClients, newProject, runClient } from '../e2e/clients.ts'
 
 /** Of every kind: old and new, scoped, with bins, bundled, native, platform-bound, many files. */

@@ -22,7 +22,7 @@ import { TileStore } from '../../../src/db/tile-store.ts'
 import type { Leaf } from '../../../src/log/leaf.ts'
 import { Log } from '../../../src/log/log.ts'
 import { generateLogKey } from '../../../src/log/note.ts'
-import { generateSigningKey } from '../../../src/registries/own-key.ts'
+import { generateSigningKey } from '../../../src/registries/keys/own-key.ts'
 
 const FOLDER = mkdtempSync(join(tmpdir(), 'npmx-registry-log-'))
 afterAll(() => rmSync(FOLDER, { recursive: true }))

@@ -7,8 +7,8 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encodeLeaf } from '../../../src/log/leaf.ts'
-import type { LockfileEntry } from '../../../src/registries/lockfile-entry.ts'
-import { parseLockfile } from '../../../src/registries/lockfile.ts'
+import type { LockfileEntry } from '../../../src/registries/lockfile/lockfile-entry.ts'
+import { parseLockfile } from '../../../src/registries/lockfile/lockfile.ts'
 import { MemoryLog, testKey } from '../log/memory-log.ts'
 
 export const VKEY = testKey().verifier.vkey

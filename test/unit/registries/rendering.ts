@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Refused, RenderPlan, Variant } from '../../../src/registries/render.ts'
-import { renderParts } from '../../../src/registries/render-packument.ts'
+import type { Refused, RenderPlan, Variant } from '../../../src/registries/packument/render.ts'
+import { renderParts } from '../../../src/registries/packument/render-packument.ts'
 import { encode, integrityFor } from './vectors.ts'
 
 export const full: Variant = { form: 'full', tarballs: 'as-came', tombstones: 'kept' }

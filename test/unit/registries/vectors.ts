@@ -6,9 +6,13 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import type { InspectInput, KnownVersion, TrustedKey } from '../../../src/registries/inspect.ts'
-import { keyidOf } from '../../../src/registries/keys.ts'
-import type { RenderPlan } from '../../../src/registries/render.ts'
+import type {
+  InspectInput,
+  KnownVersion,
+  TrustedKey,
+} from '../../../src/registries/packument/inspect.ts'
+import { keyidOf } from '../../../src/registries/keys/keys.ts'
+import type { RenderPlan } from '../../../src/registries/packument/render.ts'
 import npmKeys from '../../vectors/npm/npm-keys.json'
 import invalidSignatures from '../../vectors/npm/npm-signatures-invalid.json'
 import validSignatures from '../../vectors/npm/npm-signatures.json'

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { SCOPES } from '../../../src/registries/access.ts'
+import { SCOPES } from '../../../src/registries/accounts/access.ts'
 import { openRegistry } from '../../../src/db/open.ts'
 import { givenToken, operate } from '../../fixtures/accounts.ts'
 import { errorOf, FRESH, Instance } from '../../fixtures/instance.ts'

@@ -8,8 +8,8 @@
  * @module
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { SCOPES, type Scope } from '../../../src/registries/access.ts'
-import type { TokenRequest } from '../../../src/registries/accounts-request.ts'
+import { SCOPES, type Scope } from '../../../src/registries/accounts/access.ts'
+import type { TokenRequest } from '../../../src/registries/accounts/accounts-request.ts'
 import type { RouteScope } from '../../../src/routes/app.ts'
 import { givenToken, givenUser, operate } from '../../fixtures/accounts.ts'
 import { Instance } from '../../fixtures/instance.ts'

@@ -6,7 +6,7 @@
 import { afterEach, describe, expect, test } from 'bun:test'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { identityOf } from '../../../src/registries/did.ts'
+import { identityOf } from '../../../src/registries/keys/did.ts'
 import { Instance } from '../../fixtures/instance.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../fixtures/registry.ts'
 

@@ -6,7 +6,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { parseLookup } from '../../../src/log/lookup.ts'
 import { parseLeaf } from '../../../src/log/leaf.ts'
-import { revisionOf } from '../../../src/registries/revisions.ts'
+import { revisionOf } from '../../../src/registries/packument/revisions.ts'
 import { errorOf, FRESH, Instance, type NewUpstream, YARN_4 } from '../../fixtures/instance.ts'
 import { startFixtureRegistry } from '../../fixtures/registry.ts'
 import { ReissuingRegistry } from '../../fixtures/reissuing.ts'

@@ -4,7 +4,7 @@
  * @module
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { SCOPES } from '../../../src/registries/access.ts'
+import { SCOPES } from '../../../src/registries/accounts/access.ts'
 import { givenToken, operate } from '../../fixtures/accounts.ts'
 import { errorOf, Instance } from '../../fixtures/instance.ts'
 import { Client } from '../../fixtures/publishing.ts'

@@ -4,7 +4,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { type Scope, SCOPES } from '../../../src/registries/access.ts'
+import { type Scope, SCOPES } from '../../../src/registries/accounts/access.ts'
 import { AccountsServer, PASSWORD } from '../../fixtures/accounts.ts'
 import { errorOf } from '../../fixtures/instance.ts'
 

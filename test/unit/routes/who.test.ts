@@ -4,7 +4,7 @@
  * @module
  */
 import { describe, expect, test } from 'bun:test'
-import { Accounts } from '../../../src/registries/accounts.ts'
+import { Accounts } from '../../../src/registries/accounts/accounts.ts'
 import { makeWho } from '../../../src/routes/who.ts'
 import { AccountsServer } from '../../fixtures/accounts.ts'
 

@@ -1,0 +1,249 @@
+/**
+ * Publishing: a new version of a package that lives here.
+ *
+ * DESIGN flow (c). Whoever calls has read the body (publish-document.ts) and looked into the tarball
+ * (publish-tarball.ts). Then: may this be published by this person under this name; the tarball is
+ * durable under its hash; it is signed; and in ONE transaction, which is the commit point, come the
+ * rows of the package, the tags, the maintainers, the row of the version and its leaf. Publishes that
+ * come at the same time share it (group-commit.ts). What fails before that leaves nothing: a tarball
+ * that no version refers to is removed.
+ * @module
+ */
+import type { Audit } from '../../db/audit.ts'
+import type { BlobStore } from '../../db/blobs.ts'
+import type { HostedPackages, HostedVersionRow } from '../../db/hosted.ts'
+import type { Packages } from '../../db/packages.ts'
+import type { RegistryDb } from '../../db/registry-db.ts'
+import type { Upstreams } from '../../db/upstreams.ts'
+import type { Log } from '../../log/log.ts'
+import type { Identity } from '../accounts/access.ts'
+import { GroupCommit } from '../group-commit.ts'
+import type { HostedAccess } from './hosted-access.ts'
+import { assertCanHide, assertFree, claim, isOurs } from './hosted-claim.ts'
+import { type HostedRecords, takenError } from './hosted-records.ts'
+import { HOSTED } from './hosted-upstream.ts'
+import { integrityToHex } from '../integrity.ts'
+import { tarballFile } from '../name.ts'
+import type { OwnKeys } from '../keys/own-key.ts'
+import type { PublishedVersion } from '../publish/publish-document.ts'
+import type { InspectedTarball } from '../publish/publish-tarball.ts'
+import { asRecord, parseObject } from '../publish/publish-json.ts'
+import { signedMessage } from '../keys/signature.ts'
+import type { Sources } from '../sources/source.ts'
+import { timestamp } from '../timestamp.ts'
+
+/** What publishing works with. @property reload puts a changed table of names into effect */
+export type PublisherNeeds = {
+  db: RegistryDb
+  log: Log
+  audit: Audit
+  upstreams: Upstreams
+  packages: Packages
+  sources: Sources
+  reload: () => void
+  hosted: HostedPackages
+  blobs: BlobStore
+  records: HostedRecords
+  access: HostedAccess
+  ownKeys: OwnKeys
+  now: () => Date
+}
+
+/** What was found inside the tarball. */
+export type Inside = Pick<
+  InspectedTarball,
+  'fileCount' | 'unpackedSize' | 'readme' | 'hasShrinkwrap'
+>
+
+/** A body that was read: a new version with what its tarball holds, or a changed document. */
+export type ReadPublish =
+  | { kind: 'publish'; version: PublishedVersion; inside: Inside }
+  | { kind: 'metadata'; document: Record<string, unknown> }
+
+/** Reads the body of a publish. @throws RegistryError with a sentence for the publisher */
+export type ReadBody = (name: string, body: Uint8Array) => Promise<ReadPublish>
+
+/** What became of a publish. @property leafIndex null: the package is private */
+export type Receipt = { name: string; version: string; leafIndex: number | null }
+
+/** Publishes. */
+export class Publisher {
+  readonly #needs: PublisherNeeds
+  /** Tarballs of publishes under way: nobody refers to them yet, and they are not to be removed. */
+  readonly #pending = new Map<string, number>()
+  readonly #commits: GroupCommit
+
+  constructor(needs: PublisherNeeds) {
+    this.#needs = needs
+    const { db, log, sources, ownKeys } = needs
+    const before = () => sources.get(HOSTED)?.trust.adopt(ownKeyOf(ownKeys))
+    this.#commits = new GroupCommit({ db, log, before })
+  }
+
+  /** A new version. @throws RegistryError with a sentence for the publisher; nothing has happened then */
+  async publish(identity: Identity, asked: PublishedVersion, inside: Inside): Promise<Receipt> {
+    const { name, version, tarball, integrity } = asked
+    this.#assertPossible(identity, asked)
+    const isClaim = !isOurs(this.#needs, name)
+    if (isClaim) await assertFree(this.#needs, name)
+    const digest = integrityToHex(integrity)
+    this.#hold(digest)
+    try {
+      await this.#needs.blobs.put(digest, tarball)
+      const leafIndex = await this.#commits.run({
+        assertPossible: () => this.#assertPossible(identity, asked),
+        write: () => this.#write(identity, asked, inside, isClaim),
+        after: () => this.#written(name, isClaim),
+      })
+      return { name, version, leafIndex }
+    } finally {
+      this.#letGo(digest, integrity)
+    }
+  }
+
+  /** Another key of ours vouches at once for what lives here, if anything was ever published. */
+  followKey(): void {
+    const trust = this.#needs.sources.get(HOSTED)?.trust
+    if (trust !== undefined && trust.keys().length > 0) trust.adopt(ownKeyOf(this.#needs.ownKeys))
+  }
+
+  /** Removes the tarballs that no version refers to: what a crash left behind. */
+  async collect(signal: AbortSignal): Promise<void> {
+    const { blobs, hosted } = this.#needs
+    for (const digest of blobs.list()) {
+      if (signal.aborted) return
+      const integrity = `sha512-${Uint8Array.fromHex(digest).toBase64()}`
+      if (!this.#pending.has(digest) && !hosted.isReferenced(integrity)) blobs.remove(digest)
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+
+  /** Tells that a version no longer refers to its tarball. */
+  release(integrity: string): void {
+    const digest = integrityToHex(integrity)
+    if (this.#pending.has(digest) || this.#needs.hosted.isReferenced(integrity)) return
+    this.#needs.blobs.remove(digest)
+  }
+
+  /** COMMIT POINT. Right after `#assertPossible`: what was checked is still true. */
+  #write(
+    identity: Identity,
+    asked: PublishedVersion,
+    inside: Inside,
+    isClaim: boolean,
+  ): number | null {
+    const { hosted, records, ownKeys } = this.#needs
+    const { name, version } = asked
+    if (isClaim) this.#claim(identity, name)
+    const published = this.#needs.now().toISOString()
+    const before = hosted.get(name)
+    const packageAccess = this.#accessOf(asked)
+    const description = asked.description ?? before?.description ?? null
+    const readme = asked.readme ?? inside.readme ?? before?.readme ?? null
+    if (before === null) {
+      const times = { created: published, modified: published, unpublished: null }
+      hosted.add({ name, access: packageAccess, description, readme, ...times })
+      hosted.setMaintainers(name, identity.user === null ? [] : [identity.user])
+    } else {
+      const change = { access: packageAccess, description, readme, unpublished: null }
+      hosted.touch(name, published, change)
+    }
+    const row = rowOf(asked, inside, ownKeys, published, identity.user ?? identity.actor)
+    hosted.addVersion(row)
+    for (const tag of asked.distTags.keys()) hosted.setTag(name, tag, version)
+    // npm's registry has a `latest` from the first version on, whatever its tag is.
+    if (hosted.tags(name).every(({ tag }) => tag !== 'latest')) {
+      hosted.setTag(name, 'latest', version)
+    }
+    if (before?.access === 'restricted' && packageAccess === 'public') records.reveal(name)
+    return records.add(row, packageAccess === 'restricted')
+  }
+
+  /** Committed: whoever asks from now on must be told by the new rows. */
+  #written(name: string, isClaim: boolean): void {
+    this.#needs.access.changed(name)
+    if (isClaim) this.#needs.reload()
+  }
+
+  #claim(identity: Identity, name: string): void {
+    if (isOurs(this.#needs, name)) return
+    claim(this.#needs, name)
+    this.#needs.audit.append({
+      time: timestamp(this.#needs.now()),
+      actor: identity.actor,
+      action: 'upstream.claim',
+      target: HOSTED,
+      // Not the whole table: it grows by one with each of these lines.
+      before: null,
+      after: JSON.stringify({ name }),
+    })
+  }
+
+  #assertPossible(identity: Identity, asked: PublishedVersion): void {
+    const { access, hosted } = this.#needs
+    const { name, version } = asked
+    access.assertWritable(identity, name)
+    if (hosted.version(name, version) !== null) throw takenError(name, version)
+    if (this.#accessOf(asked) === 'restricted') assertCanHide(this.#needs, name)
+  }
+
+  /** As asked; else as it is; else, for a new package, public. */
+  #accessOf({ name, access }: PublishedVersion): 'public' | 'restricted' {
+    return access ?? this.#needs.hosted.get(name)?.access ?? 'public'
+  }
+
+  #hold(digest: string): void {
+    this.#pending.set(digest, (this.#pending.get(digest) ?? 0) + 1)
+  }
+
+  #letGo(digest: string, integrity: string): void {
+    const left = (this.#pending.get(digest) ?? 1) - 1
+    if (left > 0) this.#pending.set(digest, left)
+    else this.#pending.delete(digest)
+    this.release(integrity)
+  }
+}
+
+function ownKeyOf({ current }: OwnKeys) {
+  const { keyid, key: spki, expires } = current
+  return { keyid, spki, expires, json: JSON.stringify(current) }
+}
+
+function rowOf(
+  asked: PublishedVersion,
+  inside: Inside,
+  ownKeys: OwnKeys,
+  published: string,
+  publisher: string,
+): HostedVersionRow {
+  const { name, version, integrity, shasum, provenance } = asked
+  const { fileCount, unpackedSize, hasShrinkwrap } = inside
+  const { deprecated, ...manifest } = asked.manifest
+  return {
+    name,
+    version,
+    // npm looks for the lockfile in the tarball only when it is told that there is one.
+    manifest: JSON.stringify({ ...manifest, ...(hasShrinkwrap && { _hasShrinkwrap: true }) }),
+    integrity,
+    shasum,
+    file: tarballFile(name, version),
+    fileCount,
+    unpackedSize,
+    published,
+    publisher,
+    keyid: ownKeys.current.keyid,
+    sig: ownKeys.sign(signedMessage(name, version, integrity)),
+    deprecated: typeof deprecated === 'string' && deprecated !== '' ? deprecated : null,
+    predicateType: provenance === null ? null : predicateTypeOf(provenance.data),
+    provenance: provenance?.data ?? null,
+    unpublished: null,
+  }
+}
+
+/** What a checked bundle says of its subject. */
+function predicateTypeOf(bundle: string): string | null {
+  const payload = asRecord(parseObject(Buffer.from(bundle))['dsseEnvelope'])?.['payload']
+  if (typeof payload !== 'string') return null
+  const type = parseObject(Uint8Array.fromBase64(payload))['predicateType']
+  return typeof type === 'string' ? type : null
+}

@@ -1,0 +1,113 @@
+/**
+ * The one gzip member that a published tarball is (RFC 1952), inflated piece by piece.
+ *
+ * Programs disagree on what follows the first member: some read on, some stop, some fail, so that
+ * one file would install differently. Here nothing may follow it. The check value and the length at
+ * its end are checked, and output is bounded while it comes: by itself, and by what went in, since
+ * deflate packs at most 1,032 to 1.
+ *
+ * @module
+ */
+import { crc32, createInflateRaw } from 'node:zlib'
+import { RegistryError } from '../errors.ts'
+
+/** The largest real packages (browsers and runtimes in a tarball) unpack to half of it. */
+const UNPACKED_BYTES_MAX = 512 * 1024 * 1024
+/** Real packages reach 60 to 1 (data tables, icons). Nothing small is worth refusing. */
+const RATIO_MAX = 200
+const RATIO_FREE_BYTES = 8 * 1024 * 1024
+/** The thread goes on with other work between two pieces. */
+const CHUNK_BYTES = 64 * 1024
+
+const FIXED_HEADER_BYTES = 10
+const TRAILER_BYTES = 8
+const DEFLATE = 8
+const FLAG_HEADER_CRC = 2
+const FLAG_EXTRA = 4
+const FLAG_NAME = 8
+const FLAG_COMMENT = 16
+const FLAGS_RESERVED = 0xe0
+/** A file name; nothing else that belongs into the header of a tarball. */
+const HEADER_BYTES_MAX = 1024
+
+/** What the member holds. Throws `unprocessable`, also in the middle. */
+export async function* inflateMember(bytes: Uint8Array): AsyncGenerator<Buffer, void, undefined> {
+  const start = headerEnd(bytes)
+  const inflate = createInflateRaw({ chunkSize: CHUNK_BYTES })
+  const chunks = inflate[Symbol.asyncIterator]()
+  inflate.end(bytes.subarray(start))
+  let length = 0
+  let check = 0
+  try {
+    for (;;) {
+      const next = await nextChunk(chunks)
+      if (next.done === true) break
+      const chunk = next.value
+      length += chunk.length
+      checkBounds(length, bytes.length)
+      check = crc32(chunk, check)
+      yield chunk
+    }
+    checkEnd(bytes, start + inflate.bytesWritten, check, length)
+  } finally {
+    inflate.destroy()
+  }
+}
+
+async function nextChunk(chunks: AsyncIterator<unknown>): Promise<IteratorResult<Buffer, void>> {
+  let next: IteratorResult<unknown, unknown>
+  try {
+    next = await chunks.next()
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    // zlib has no error class of its own; all that it can say here is about the data.
+    throw wrong(`is damaged or cut off (${error.message})`)
+  }
+  if (next.done === true) return { done: true, value: undefined }
+  if (!Buffer.isBuffer(next.value)) throw new RegistryError('internal', 'zlib gave no bytes')
+  return { done: false, value: next.value }
+}
+
+function checkBounds(unpacked: number, packed: number): void {
+  if (unpacked > UNPACKED_BYTES_MAX) {
+    throw wrong(`unpacks to more than ${UNPACKED_BYTES_MAX} bytes`)
+  }
+  if (unpacked > RATIO_FREE_BYTES && unpacked > packed * RATIO_MAX) {
+    throw wrong(`unpacks to more than ${RATIO_MAX} times its size`)
+  }
+}
+
+function checkEnd(bytes: Uint8Array, end: number, check: number, length: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const total = end + TRAILER_BYTES
+  if (bytes.length < total) throw wrong('is cut off')
+  if (bytes.length > total) {
+    throw wrong(`has ${bytes.length - total} bytes behind its first gzip member`)
+  }
+  if (view.getUint32(end, true) !== check) throw wrong('has a wrong check value (CRC-32)')
+  if (view.getUint32(end + 4, true) !== length % 2 ** 32)
+    throw wrong('has a wrong length at its end')
+}
+
+// RFC 1952, section 2.3.
+function headerEnd(bytes: Uint8Array): number {
+  const flags = bytes[3] ?? 0
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b || bytes[2] !== DEFLATE) throw wrong('is not gzip')
+  if (bytes.length < FIXED_HEADER_BYTES + TRAILER_BYTES) throw wrong('is cut off')
+  if ((flags & FLAGS_RESERVED) !== 0) throw wrong('has reserved flags in its gzip header')
+  // Nobody writes these two, and few programs read them.
+  if ((flags & (FLAG_EXTRA | FLAG_HEADER_CRC)) !== 0) {
+    throw wrong('has extra fields in its gzip header')
+  }
+  let end = FIXED_HEADER_BYTES
+  for (const flag of [FLAG_NAME, FLAG_COMMENT]) {
+    if ((flags & flag) === 0) continue
+    end = bytes.indexOf(0, end) + 1
+    if (end === 0 || end > HEADER_BYTES_MAX) throw wrong('has a gzip header without an end')
+  }
+  return end
+}
+
+function wrong(why: string): RegistryError {
+  return new RegistryError('unprocessable', `the tarball ${why}`)
+}
