@@ -6,6 +6,7 @@
  * staging bundle and lock.
  *
  *     append   one transaction: leaves, keys, edge, signed note     <- the commit point
+ *     batch    as many appends as come within it, in one such transaction
  *     publish  full tiles durable, then the note is visible to readers
  *     open     edge against note, leaves against edge, missing tiles written again, publish
  *
@@ -88,6 +89,9 @@ export const APPEND_LEAVES_MAX = 512
 
 type Candidate = { key: Uint8Array; leaf: Leaf; bytes: Uint8Array }
 
+/** Leaves that have their indexes but stand in no signed tree yet. @property from what they extend */
+type Batch = { from: LogState; added: Uint8Array[] }
+
 export class Log {
   readonly #store: LogStore
   readonly #signer: Signer
@@ -95,6 +99,8 @@ export class Log {
   /** The last state that was found sound; hashing its edge again would tell nothing new. */
   #sound: LogState
   #fatal: LogFatalError | undefined
+  /** Of the transaction that is open. */
+  #batch: Batch | undefined
 
   /** Use `Log.open`. */
   private constructor(store: LogStore, signer: Signer, state: LogState) {
@@ -148,7 +154,32 @@ export class Log {
       key: identityKey(leaf),
       bytes: encodeLeaf(leaf),
     }))
-    return this.#guarded(() => this.#store.transaction(() => this.#sequence(candidates)))
+    return this.#batched(batch => candidates.map(candidate => this.#add(candidate, batch)))
+  }
+
+  /**
+   * Runs the action in one transaction, or in the one that is open. The tree is hashed and signed
+   * once, at its end, however often it appends.
+   */
+  batch<T>(action: () => T): T {
+    return this.#batched(action)
+  }
+
+  #batched<T>(action: (batch: Batch) => T): T {
+    return this.#guarded(() =>
+      this.#store.transaction(() => {
+        if (this.#batch !== undefined) return action(this.#batch)
+        const batch: Batch = { from: this.#readState(), added: [] }
+        this.#batch = batch
+        try {
+          const result = action(batch)
+          if (batch.added.length > 0) this.#advance(batch)
+          return result
+        } finally {
+          this.#batch = undefined
+        }
+      }),
+    )
   }
 
   /** Makes full tiles durable, then shows readers the last committed checkpoint. */
@@ -163,38 +194,22 @@ export class Log {
     })
   }
 
-  #sequence(candidates: readonly Candidate[]): AppendOutcome[] {
-    const state = this.#readState()
-    const added: Candidate[] = []
-    const inBatch = new Map<string, number>()
-    const outcomes = candidates.map((candidate): AppendOutcome => {
-      const name = candidate.key.toHex()
-      const offset = inBatch.get(name)
-      const earlier = offset === undefined ? undefined : added[offset]
-      if (offset !== undefined && earlier !== undefined) {
-        return compare(candidate, state.size + offset, earlier.bytes, earlier.leaf)
-      }
-      const index = this.#store.findIndex(candidate.key)
-      if (index !== null) return this.#compareStored(candidate, index, state.size)
-      inBatch.set(name, added.length)
-      added.push(candidate)
-      return { outcome: 'added', index: state.size + added.length - 1, leaf: candidate.bytes }
-    })
-    if (added.length > 0) this.#advance(state, added)
-    return outcomes
+  #add(candidate: Candidate, { from, added }: Batch): AppendOutcome {
+    const end = from.size + added.length
+    const index = this.#store.findIndex(candidate.key)
+    if (index !== null) return this.#compareStored(candidate, index, end)
+    this.#store.insertLeaf(end, candidate.key, candidate.bytes)
+    added.push(candidate.bytes)
+    return { outcome: 'added', index: end, leaf: candidate.bytes }
   }
 
   /**
    * COMMIT POINT: when the transaction around this commits, the leaves have their indexes and this
    * log has signed the tree that holds them, for ever. Before that, nothing has happened.
    */
-  #advance(state: LogState, added: readonly Candidate[]): void {
-    const hashes = added.map(({ bytes }) => leafHash(bytes))
-    const { edge } = appendToEdge(parseEdge(state.edge, state.size), hashes)
-    for (const [offset, { key, bytes }] of added.entries()) {
-      this.#store.insertLeaf(state.size + offset, key, bytes)
-    }
-    const size = state.size + added.length
+  #advance({ from, added }: Batch): void {
+    const { edge } = appendToEdge(parseEdge(from.edge, from.size), added.map(leafHash))
+    const size = from.size + added.length
     const root = edgeRoot(edge)
     const next: LogState = {
       size,
@@ -203,17 +218,18 @@ export class Log {
       note: signState(this.#signer, size, root),
       publishedSize: this.#published.size,
     }
-    if (this.#store.advance(state, next)) {
+    if (this.#store.advance(from, next)) {
       this.#sound = next
       return
     }
     throw new LogFatalError('lost-race', 'another writer moved the log: two processes on one log')
   }
 
-  #compareStored(candidate: Candidate, index: number, size: number): AppendOutcome {
-    const [bytes] = index < size ? this.#store.readLeaves(index, index + 1) : []
+  /** @param end one more than the highest index so far */
+  #compareStored(candidate: Candidate, index: number, end: number): AppendOutcome {
+    const [bytes] = index < end ? this.#store.readLeaves(index, index + 1) : []
     if (bytes === undefined) {
-      throw contradiction(`row ${index} of table leaf`, `is beyond the signed tree of ${size}`)
+      throw contradiction(`row ${index} of table leaf`, `is beyond the signed tree of ${end}`)
     }
     const leaf = parseStored(bytes, index)
     if (!equalBytes(identityKey(leaf), candidate.key)) {

@@ -1,8 +1,9 @@
 /**
  * Two sources of one registry that disagree about one version, both with its valid signature,
  * through every client: the exact request fails soon and says why, a range goes on to an older
- * version (deno's does not), the other versions install, the incident holds both sides, and the answer is the same
- * whichever source was heard first.
+ * version, the other versions install, the incident holds both sides, and the answer is the same
+ * whichever source was heard first. A range of deno's goes on when it holds the newest version that
+ * is left, as it does when the newest one is in dispute; one that ends below stops, with the reason.
  *
  * @module
  */
@@ -22,12 +23,15 @@ const TEST_TIMEOUT_MS = 60_000
 const TOLD_MS = 5_000
 /** A machine that is busy with something else is asked again; a slow server is slow each time. */
 const TRIES_MAX = 3
-/** All but deno: a range that holds the refused version ends at an older one. */
+/** A range of these goes on wherever it ends; deno's takes `latest`, or else the highest. */
 const RANGES_GO_ON = CLIENTS.filter(client => client !== 'deno')
 /** Versions about which nobody disagrees stand above and below this one. */
 const VICTIM = { name: 'victim', version: '1.1.0' }
+/** The newest one: what is in dispute when a version has just been published. */
+const NEWEST = { name: 'victim', version: '2.0.0' }
 const ADMIN_TOKEN = 'an-admin-token-for-this-test-only-0123456789'
-const BLOCKED = '/-/blocked/victim@1.1.0/conflict'
+const blockedPath = ({ name, version }: typeof VICTIM) => `/-/blocked/${name}@${version}/conflict`
+const BLOCKED = blockedPath(VICTIM)
 
 /** A server, its registry and one mirror, which has other bytes of the victim. */
 class Disputed implements AsyncDisposable {
@@ -42,10 +46,10 @@ class Disputed implements AsyncDisposable {
   }
 
   /** @param slow who answers last */
-  static async start(slow?: 'registry' | 'mirror'): Promise<Disputed> {
+  static async start(slow?: 'registry' | 'mirror', victim = VICTIM): Promise<Disputed> {
     const registry = startFixtureRegistry()
     const mirror = startFixtureRegistry()
-    mirror.act({ do: 'swap', ...VICTIM })
+    mirror.act({ do: 'swap', ...victim })
     const delay = { do: 'delay', path: '/victim', ms: 1_500 } as const
     if (slow === 'registry') registry.act(delay)
     if (slow === 'mirror') mirror.act(delay)
@@ -54,7 +58,7 @@ class Disputed implements AsyncDisposable {
     await server.stop()
     addUpstreams(server.dataDir, [{ name: 'mirror', url: mirror.url }])
     await server.start()
-    await server.revalidateUntil('victim', text => text.includes(BLOCKED))
+    await server.revalidateUntil('victim', text => text.includes(blockedPath(victim)))
     return new Disputed(registry, mirror, server)
   }
 
@@ -138,7 +142,7 @@ describe.skipIf(!ready)('two sources with valid signatures that disagree', () =>
     TEST_TIMEOUT_MS,
   )
 
-  // A gap, and not what is wanted: no answer tells deno both, the reason and to go on.
+  // Not what is wanted: no answer tells deno both, the reason and to go on below `latest`.
   test(
     'deno stops at the refused version of a range and says why; other versions install',
     async () => {
@@ -183,6 +187,32 @@ describe.skipIf(!ready)('two sources with valid signatures that disagree', () =>
     }
     expect((await fetch(`${server.url}-/api/incidents`)).status).toBe(401)
   })
+})
+
+describe.skipIf(!ready)('the newest version is in dispute', () => {
+  let disputed: Disputed
+  beforeAll(async () => {
+    disputed = await Disputed.start(undefined, NEWEST)
+  }, TEST_TIMEOUT_MS)
+  afterAll(() => disputed[Symbol.asyncDispose]())
+
+  test.each(CLIENTS)(
+    'the exact version fails in %s, says why, and leaves nothing',
+    client => expectRefused(client, disputed.server.url, NEWEST.name, NEWEST.version),
+    TEST_TIMEOUT_MS,
+  )
+
+  test.each(CLIENTS)(
+    'in %s a range, "latest" and "*" go on to an older version, the others install',
+    async client => {
+      const { url } = disputed.server
+      for (const range of ['>=1.0.0', '>=1.0.0 <3.0.0', 'latest', '*']) {
+        await expectInstalled(client, url, { victim: range }, { victim: '1.1.0' })
+      }
+      await expectInstalled(client, url, { victim: '~1.0.0' }, { victim: '1.0.0' })
+    },
+    TEST_TIMEOUT_MS,
+  )
 })
 
 describe.skipIf(!(await serverReady()))('whoever is heard first', () => {

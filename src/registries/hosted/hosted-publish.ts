@@ -89,8 +89,8 @@ export class Publisher {
     const digest = integrityToHex(integrity)
     this.#hold(digest)
     try {
-      await this.#needs.blobs.put(digest, tarball)
-      const leafIndex = await this.#commits.run({
+      const store = () => this.#needs.blobs.put(digest, tarball)
+      const leafIndex = await this.#commits.runAfter(store, {
         assertPossible: () => this.#assertPossible(identity, asked),
         write: () => this.#write(identity, asked, inside, isClaim),
         after: () => this.#written(name, isClaim),

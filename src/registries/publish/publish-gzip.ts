@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { crc32, createInflateRaw } from 'node:zlib'
+import { crc32, createInflateRaw, inflateRawSync } from 'node:zlib'
 import { RegistryError } from '../errors.ts'
 
 /** The largest real packages (browsers and runtimes in a tarball) unpack to half of it. */
@@ -18,6 +18,10 @@ const RATIO_MAX = 200
 const RATIO_FREE_BYTES = 8 * 1024 * 1024
 /** The thread goes on with other work between two pieces. */
 const CHUNK_BYTES = 64 * 1024
+/** Half of all tarballs: done in a tenth of a millisecond, less than the way to another thread. */
+const AT_ONCE_BYTES_MAX = 64 * 1024
+/** About a millisecond; what unpacks to more goes the long way. */
+const AT_ONCE_UNPACKED_BYTES_MAX = 512 * 1024
 
 const FIXED_HEADER_BYTES = 10
 const TRAILER_BYTES = 8
@@ -33,6 +37,13 @@ const HEADER_BYTES_MAX = 1024
 /** What the member holds. Throws `unprocessable`, also in the middle. */
 export async function* inflateMember(bytes: Uint8Array): AsyncGenerator<Buffer, void, undefined> {
   const start = headerEnd(bytes)
+  const whole = bytes.length <= AT_ONCE_BYTES_MAX ? inflateAtOnce(bytes.subarray(start)) : null
+  if (whole !== null) {
+    const { chunk, read } = whole
+    checkEnd(bytes, start + read, crc32(chunk), chunk.length)
+    yield chunk
+    return
+  }
   const inflate = createInflateRaw({ chunkSize: CHUNK_BYTES })
   const chunks = inflate[Symbol.asyncIterator]()
   inflate.end(bytes.subarray(start))
@@ -54,14 +65,41 @@ export async function* inflateMember(bytes: Uint8Array): AsyncGenerator<Buffer, 
   }
 }
 
+/** What it holds and how many bytes that took; null when it is larger than it looks. */
+function inflateAtOnce(bytes: Uint8Array): { chunk: Buffer; read: number } | null {
+  let result: unknown
+  try {
+    result = inflateRawSync(bytes, { maxOutputLength: AT_ONCE_UNPACKED_BYTES_MAX, info: true })
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    if ('code' in error && error.code === 'ERR_BUFFER_TOO_LARGE') return null
+    throw damaged(error)
+  }
+  if (!isInfo(result)) throw new RegistryError('internal', 'zlib gave no bytes')
+  return { chunk: result.buffer, read: result.engine.bytesWritten }
+}
+
+/** What zlib answers with `info`, which its types leave out. */
+function isInfo(result: unknown): result is { buffer: Buffer; engine: { bytesWritten: number } } {
+  if (typeof result !== 'object' || result === null) return false
+  if (!('buffer' in result) || !Buffer.isBuffer(result.buffer) || !('engine' in result))
+    return false
+  const { engine } = result
+  return (
+    typeof engine === 'object' &&
+    engine !== null &&
+    'bytesWritten' in engine &&
+    typeof engine.bytesWritten === 'number'
+  )
+}
+
 async function nextChunk(chunks: AsyncIterator<unknown>): Promise<IteratorResult<Buffer, void>> {
   let next: IteratorResult<unknown, unknown>
   try {
     next = await chunks.next()
   } catch (error) {
     if (!(error instanceof Error)) throw error
-    // zlib has no error class of its own; all that it can say here is about the data.
-    throw wrong(`is damaged or cut off (${error.message})`)
+    throw damaged(error)
   }
   if (next.done === true) return { done: true, value: undefined }
   if (!Buffer.isBuffer(next.value)) throw new RegistryError('internal', 'zlib gave no bytes')
@@ -106,6 +144,11 @@ function headerEnd(bytes: Uint8Array): number {
     if (end === 0 || end > HEADER_BYTES_MAX) throw wrong('has a gzip header without an end')
   }
   return end
+}
+
+/** zlib has no error class of its own; all that it can say here is about the data. */
+function damaged({ message }: Error): RegistryError {
+  return wrong(`is damaged or cut off (${message})`)
 }
 
 function wrong(why: string): RegistryError {

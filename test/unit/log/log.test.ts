@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, spyOn, test } from 'bun:test'
 import * as fc from 'fast-check'
 import { SqliteLogStore } from '../../../src/db/log-store.ts'
 import { openRegistry } from '../../../src/db/open.ts'
@@ -143,6 +143,53 @@ function logStoreSuite(name: string, open: () => OpenStore): void {
       log.publish()
       const leaves = [versionLeaf(0), versionLeaf(1), versionLeaf(9)]
       expect(head(log)).toEqual({ size: 3, root: rootOf(leaves) })
+    })
+
+    test('batch() makes one tree of many appends, hashed and signed once', () => {
+      using opened = open()
+      const { store } = opened
+      const log = Log.open(store, SIGNER)
+      log.append(versionLeaves(0, 3))
+      const advance = spyOn(store, 'advance')
+      const indexes = log.batch(() => [
+        ...log.append([versionLeaf(3)]),
+        ...log.append([versionLeaf(1), versionLeaf(4)]),
+        ...log.append([versionLeaf(3), versionLeaf(4, 2)]),
+        ...log.append(versionLeaves(5, 300)),
+      ])
+      expect(advance).toHaveBeenCalledTimes(1)
+      expect(indexes.slice(0, 5).map(({ outcome, index }) => [outcome, index])).toEqual([
+        ['added', 3],
+        ['known', 1],
+        ['added', 4],
+        ['known', 3],
+        ['conflict', 4],
+      ])
+      log.publish()
+      expect(head(log)).toEqual({ size: 300, root: rootOf(versionLeaves(0, 300)) })
+      checkFiles(store, 300)
+      log.batch(() => log.append([versionLeaf(7)]))
+      expect(advance).toHaveBeenCalledTimes(1)
+    })
+
+    test('batch() is gone as a whole when its action throws, and the next one is as if it never was', () => {
+      using opened = open()
+      const log = Log.open(opened.store, SIGNER)
+      log.append(versionLeaves(0, 2))
+      expect(() =>
+        log.batch(() => {
+          log.append([versionLeaf(2)])
+          throw new Error('the caller changed its mind')
+        }),
+      ).toThrow('changed its mind')
+      expect(log.append([versionLeaf(3), versionLeaf(2)])).toMatchObject([
+        { outcome: 'added', index: 2 },
+        { outcome: 'added', index: 3 },
+      ])
+      log.publish()
+      const leaves = [versionLeaf(0), versionLeaf(1), versionLeaf(3), versionLeaf(2)]
+      expect(head(log)).toEqual({ size: 4, root: rootOf(leaves) })
+      expect(Log.open(opened.store, SIGNER).size).toBe(4)
     })
 
     test('publish() refuses to show what is not committed', () => {

@@ -19,27 +19,27 @@ function open(path: string) {
   const seen = { published: 0, begun: 0, after: new Array<number>() }
   const group = new GroupCommit({
     db,
-    log: { publish: () => void (seen.published += 1) },
+    log: { batch: action => action(), publish: () => void (seen.published += 1) },
     before: () => void (seen.begun += 1),
   })
-  const add = (n: number, fate: Fate = 'made') =>
-    group.run({
-      assertPossible: () => {
-        if (fate === 'refused') throw new RegistryError('forbidden', `${n} may not be`)
-      },
-      write: () => {
-        db.database.run('INSERT INTO made (n) VALUES (?)', [n])
-        if (fate === 'broken') throw new RegistryError('unprocessable', `${n} cannot be`)
-        return n * 2
-      },
-      after: () => void seen.after.push(n),
-    })
+  const part = (n: number, fate: Fate = 'made') => ({
+    assertPossible: () => {
+      if (fate === 'refused') throw new RegistryError('forbidden', `${n} may not be`)
+    },
+    write: () => {
+      db.database.run('INSERT INTO made (n) VALUES (?)', [n])
+      if (fate === 'broken') throw new RegistryError('unprocessable', `${n} cannot be`)
+      return n * 2
+    },
+    after: () => void seen.after.push(n),
+  })
+  const add = (n: number, fate?: Fate) => group.run(part(n, fate))
   const rows = () =>
     db.database
       .query<{ n: number }, []>('SELECT n FROM made ORDER BY n')
       .all()
       .map(({ n }) => n)
-  return { db, group, seen, add, rows, [Symbol.dispose]: () => db[Symbol.dispose]() }
+  return { db, group, seen, part, add, rows, [Symbol.dispose]: () => db[Symbol.dispose]() }
 }
 
 const codeOf = (error: unknown) => (error instanceof RegistryError ? error.code : String(error))
@@ -54,6 +54,27 @@ describe('changes that come at the same time', () => {
     expect(await Promise.all([add(1), add(2), add(3)])).toEqual([2, 4, 6])
     expect(rows()).toEqual([1, 2, 3])
     expect(seen).toEqual({ published: 1, begun: 1, after: [1, 2, 3] })
+  })
+
+  test('wait for those that are on their way, and only a moment for one that does not come', async () => {
+    using dir = temporaryDir()
+    using opened = open(dir.path)
+    const { group, add, part, rows, seen } = opened
+    const first = Promise.withResolvers<undefined>()
+    const second = group.runAfter(() => first.promise, part(2))
+    const waits = add(1)
+    await new Promise(resolve => setImmediate(resolve))
+    expect(rows()).toEqual([])
+    first.resolve(undefined)
+    expect(await Promise.all([waits, second])).toEqual([2, 4])
+    expect(seen.begun).toBe(1)
+    const never = Promise.withResolvers<undefined>()
+    const late = group.runAfter(() => never.promise, part(4))
+    expect(await add(3)).toBe(6)
+    const refused = Promise.allSettled([late, add(5)])
+    never.reject(new RegistryError('unprocessable', 'it could not be stored'))
+    expect((await refused).map(told)).toEqual(['unprocessable', 10])
+    expect(rows()).toEqual([1, 2, 3, 5])
   })
 
   test('any mix of fates: each is told its own, and only what was told is there', async () => {
@@ -103,7 +124,7 @@ describe('changes that come at the same time', () => {
     let isOpen = false
     const group = new GroupCommit({
       db,
-      log: { publish: () => undefined },
+      log: { batch: action => action(), publish: () => undefined },
       before: () => {
         if (!isOpen) throw new RegistryError('conflict', 'not now')
       },
