@@ -91,14 +91,7 @@ export class HostedPackages {
 
   /** The next published versions after `after`, in the order of their text. */
   versionPage(name: string, after: string, limit: number): HostedVersionRow[] {
-    const isNext = and(eq(hostedVersion.name, name), gt(hostedVersion.version, after))
-    return this.#db.orm
-      .select()
-      .from(hostedVersion)
-      .where(and(isNext, isNull(hostedVersion.unpublished)))
-      .orderBy(asc(hostedVersion.version))
-      .limit(limit)
-      .all()
+    return this.#prepared.versionPage.all({ name, after, limit })
   }
 
   /** The numbers of the published versions. */
@@ -144,12 +137,7 @@ export class HostedPackages {
   }
 
   maintainers(name: string): string[] {
-    const rows = this.#db.orm.select({ user: hostedMaintainer.user }).from(hostedMaintainer)
-    return rows
-      .where(eq(hostedMaintainer.name, name))
-      .orderBy(asc(hostedMaintainer.user))
-      .all()
-      .map(({ user }) => user)
+    return this.#prepared.maintainers.all(name).map(({ user }) => user)
   }
 
   /** The names of the packages that a person maintains. */
@@ -178,6 +166,10 @@ function prepareFor({ orm, database }: RegistryDb) {
     eq(hostedVersion.name, name),
     eq(hostedVersion.version, sql.placeholder('version')),
   )
+  const isNext = and(
+    eq(hostedVersion.name, name),
+    gt(hostedVersion.version, sql.placeholder('after')),
+  )
   return {
     package: database.prepare<HostedPackageRow, [string]>(
       `SELECT name, access, rev, created, modified, description, readme, unpublished
@@ -191,6 +183,13 @@ function prepareFor({ orm, database }: RegistryDb) {
       'UPDATE hosted_package SET description = ?, unpublished = ? WHERE name = ?',
     ),
     version: orm.select().from(hostedVersion).where(isVersion).prepare(),
+    versionPage: orm
+      .select()
+      .from(hostedVersion)
+      .where(and(isNext, isNull(hostedVersion.unpublished)))
+      .orderBy(asc(hostedVersion.version))
+      .limit(sql.placeholder('limit'))
+      .prepare(),
     addVersion: orm.insert(hostedVersion).values(versionValues()).prepare(),
     reference: database.prepare<unknown, [string]>(
       'SELECT 1 FROM hosted_version WHERE integrity = ? AND unpublished IS NULL LIMIT 1',
@@ -204,6 +203,9 @@ function prepareFor({ orm, database }: RegistryDb) {
     ),
     maintainer: database.prepare<unknown, [string, string]>(
       'SELECT 1 FROM hosted_maintainer WHERE name = ? AND user = ?',
+    ),
+    maintainers: database.prepare<{ user: string }, [string]>(
+      'SELECT user FROM hosted_maintainer WHERE name = ? ORDER BY user',
     ),
     addMaintainer: database.prepare<unknown, [string, string]>(
       'INSERT INTO hosted_maintainer (name, user) VALUES (?, ?)',

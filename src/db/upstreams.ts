@@ -1,11 +1,11 @@
 /**
  * The configured registries and mirrors, and the keys that each of them published: rows in, rows
- * out, through drizzle's typed queries (only the keys of one are hot). The one rule that is kept here is the
- * ratchet: `signsSince` can be set, never changed or taken back.
+ * out, through drizzle's typed queries (one row and its keys are hot, and prepared). The one rule that
+ * is kept here is the ratchet: `signsSince` can be set, never changed or taken back.
  * @module
  */
 import type { Statement } from 'bun:sqlite'
-import { and, asc, eq, isNotNull, isNull, type InferSelectModel } from 'drizzle-orm'
+import { and, asc, eq, isNotNull, isNull, type InferSelectModel, sql } from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
 import { packageSeen, upstream, upstreamKey, version } from './schema-registry.ts'
 import { revisedNamespace } from './schema-revisions.ts'
@@ -44,9 +44,11 @@ const KEYS = `SELECT upstream, keyid, keytype, scheme, spki, expires, json, stat
 export class Upstreams {
   readonly #db: RegistryDb
   readonly #keys: Statement<UpstreamKeyRow, [string]>
+  readonly #one: ReturnType<typeof oneOf>
 
   constructor(db: RegistryDb) {
     this.#db = db
+    this.#one = oneOf(db)
     this.#keys = db.database.prepare(KEYS)
   }
 
@@ -55,7 +57,7 @@ export class Upstreams {
   }
 
   get(name: string): UpstreamRow | null {
-    return this.#db.orm.select().from(upstream).where(eq(upstream.name, name)).get() ?? null
+    return this.#one.get({ name }) ?? null
   }
 
   /** Adds a new one; throws when the name is taken. */
@@ -177,4 +179,10 @@ export class Upstreams {
 
 function newEdition(): string {
   return crypto.randomUUID()
+}
+
+/** The row of a name. */
+function oneOf({ orm }: RegistryDb) {
+  const isNamed = eq(upstream.name, sql.placeholder('name'))
+  return orm.select().from(upstream).where(isNamed).prepare()
 }
