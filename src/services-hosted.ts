@@ -10,6 +10,7 @@ import { DiskBlobs } from './db/blobs.ts'
 import { HostedPackages } from './db/hosted.ts'
 import type { Packages } from './db/packages.ts'
 import type { RegistryDb } from './db/registry-db.ts'
+import type { Removals } from './db/removals.ts'
 import type { Teams } from './db/teams.ts'
 import type { UpstreamRow, Upstreams } from './db/upstreams.ts'
 import { checkNamespace } from './log/leaf.ts'
@@ -31,6 +32,7 @@ export type HouseNeeds = {
   publicUrl: string
   origin: string
   db: RegistryDb
+  removals: Removals
   upstreams: Upstreams
   ownKeys: OwnKeys
   now: () => Date
@@ -41,10 +43,10 @@ export type House = ReturnType<typeof openHouse>
 
 /** Opens it; its row is made on the first start, and follows the public URL. */
 export function openHouse(needs: HouseNeeds) {
-  const { db, dataDir, upstreams } = needs
+  const { db, dataDir, upstreams, removals } = needs
   settleRow(needs)
   const hosted = new HostedPackages(db)
-  const blobs = new DiskBlobs(join(dataDir, 'blobs'))
+  const blobs = new DiskBlobs(join(dataDir, 'blobs'), removals)
   const names = () => upstreams.get(HOSTED)?.names ?? []
   return {
     hosted,

@@ -18,6 +18,7 @@ import { openCache, openRegistry, registryPath } from './db/open.ts'
 import { Packages } from './db/packages.ts'
 import { PolicyRules, Provenances } from './db/policy-rules.ts'
 import { Resolutions } from './db/resolutions.ts'
+import { Removals } from './db/removals.ts'
 import { Revisions } from './db/revisions.ts'
 import { checkRestored } from './db/restoring.ts'
 import { Secrets } from './db/secrets.ts'
@@ -60,6 +61,7 @@ export function openStorage(config: Config, stack: AsyncDisposableStack) {
     dataDir,
     dataDirIsNew,
     db,
+    removals: stack.use(new Removals(dataDir)),
     documents,
     upstreams,
     secrets: new Secrets(db, dataDir),

@@ -9,6 +9,7 @@ import { DiskBlobs } from './db/blobs.ts'
 import { HostedSearch } from './db/hosted-search.ts'
 import type { HostedPackages } from './db/hosted.ts'
 import type { RegistryDb } from './db/registry-db.ts'
+import type { Removals } from './db/removals.ts'
 import { Stages } from './db/stages.ts'
 import type { Teams } from './db/teams.ts'
 import type { Users } from './db/accounts.ts'
@@ -24,6 +25,7 @@ import { Staging } from './registries/hosted/staging.ts'
 /** What they are made of. */
 export type PeopleNeeds = {
   db: RegistryDb
+  removals: Removals
   users: Users
   teams: Teams
   hosted: HostedPackages
@@ -52,7 +54,7 @@ export function makePeople(needs: PeopleNeeds) {
       hosted.touch(name, needs.now().toISOString())
     }
   }
-  const bodies = new DiskBlobs(join(needs.dataDir, 'staged'))
+  const bodies = new DiskBlobs(join(needs.dataDir, 'staged'), needs.removals)
   const staging = new Staging({ ...needs, audit, bodies, stages: new Stages(db) })
   staging.collect()
   return {

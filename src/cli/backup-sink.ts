@@ -6,8 +6,8 @@
  * (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html).
  * @module
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, write } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { Header, Pax } from 'tar'
 import { ConfigError } from '../config-values.ts'
@@ -17,6 +17,9 @@ import { syncFolder } from '../db/durable.ts'
 const BLOCK_BYTES = 512
 /** Two blocks of zeros say that nothing follows. */
 const END = Buffer.alloc(2 * BLOCK_BYTES)
+const STDOUT = 1
+/** Whoever reads stdout is behind, and it was given to us as one that does not wait. */
+const RETRY_MS = 10
 /** Whoever can read a backup has the hashes of passwords and tokens. */
 const FILE_MODE = 0o600
 const FOLDER_MODE = 0o700
@@ -36,7 +39,7 @@ export interface BackupSink {
 
 /** `-` is stdout; a path that ends in a slash or is an empty folder is a folder; else a tar file. */
 export async function openSink(target: string, dataDir: string, now: Date): Promise<BackupSink> {
-  if (target === '-') return new TarSink(await open('/dev/stdout', 'w'), null, now, dataDir)
+  if (target === '-') return new TarSink({ writeFile: writeStdout }, null, now, dataDir)
   const path = resolve(target)
   const isFolder = existsSync(path) && statSync(path).isDirectory()
   if (existsSync(path) && !(isFolder && readdirSync(path).length === 0)) {
@@ -49,15 +52,22 @@ export async function openSink(target: string, dataDir: string, now: Date): Prom
   return new TarSink(await open(partial, 'wx', FILE_MODE), path, now, dirname(path))
 }
 
+/** Where the tar goes: a file, or stdout, which is nobody's to sync and close. */
+type TarFile = {
+  writeFile(bytes: Uint8Array): Promise<void>
+  sync?(): Promise<void>
+  close?(): Promise<void>
+}
+
 class TarSink implements BackupSink {
   readonly scratch: string
-  readonly #file: FileHandle
+  readonly #file: TarFile
   readonly #path: string | null
   readonly #now: Date
   #isFinished = false
 
   /** @param path where the file belongs; null for a stream that nobody can give a name */
-  constructor(file: FileHandle, path: string | null, now: Date, scratchIn: string) {
+  constructor(file: TarFile, path: string | null, now: Date, scratchIn: string) {
     this.#file = file
     this.#path = path
     this.#now = now
@@ -79,13 +89,13 @@ class TarSink implements BackupSink {
     await this.#file.writeFile(END)
     this.#isFinished = true
     if (this.#path === null) return
-    await this.#file.sync()
+    await this.#file.sync?.()
     renameSync(`${this.#path}.partial`, this.#path)
     syncFolder(dirname(this.#path))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close()
+    await this.#file.close?.()
     rmSync(this.scratch, { recursive: true, force: true })
     if (!this.#isFinished && this.#path !== null) rmSync(`${this.#path}.partial`, { force: true })
   }
@@ -148,4 +158,23 @@ function newFolder(path: string): string {
   rmSync(path, { recursive: true, force: true })
   mkdirSync(path, { mode: FOLDER_MODE })
   return path
+}
+
+/** By its number: what is no file, such as the socket that ssh gives, cannot be opened by a name. */
+async function writeStdout(bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
+    const count = await writeOnce(bytes.subarray(written))
+    if (count === 0) await Bun.sleep(RETRY_MS)
+    written += count
+  }
+}
+
+function writeOnce(bytes: Uint8Array): Promise<number> {
+  const { promise, resolve: done, reject } = Promise.withResolvers<number>()
+  write(STDOUT, bytes, (error, count) => {
+    if (!(error instanceof Error)) done(count)
+    else if (error.code === 'EAGAIN') done(0)
+    else reject(error)
+  })
+  return promise
 }

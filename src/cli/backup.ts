@@ -1,14 +1,15 @@
 /**
  * `backup`: a data dir as it is at one moment, also while a server works on it. It reads the files
  * of the data dir in a process of its own, so the server does not wait for it: a copy of
- * `registry.db` (db/backup-snapshot.ts) is the moment, and what it refers to never changes.
+ * `registry.db` (db/backup-snapshot.ts) is the moment, and what it refers to never changes, and
+ * stays until it was copied (db/removals.ts).
  *
  * What is not sound makes no backup: the log in the copy is rebuilt from its leaves, every tile and
  * every tarball is compared with its hash.
  * @module
  */
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, rmSync, statSync } from 'node:fs'
+import { createReadStream, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig, type Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
@@ -16,6 +17,7 @@ import { blobFiles, DATABASE_FILE, digestOf, keyFiles, tileFiles } from '../db/b
 import { snapshotRegistry } from '../db/backup-snapshot.ts'
 import { KeyFileError, readLogKey } from '../db/keys.ts'
 import { openRegistryReadonly, registryPath } from '../db/open.ts'
+import { holdBlobs } from '../db/removals.ts'
 import type { LogState } from '../log/log.ts'
 import { version } from '../version.ts'
 import { checkLog } from './backup-check.ts'
@@ -30,13 +32,16 @@ import { type BackupSink, openSink } from './backup-sink.ts'
 import { EXIT, type Io } from './io.ts'
 import { startProgress } from './progress.ts'
 
-/** A version can be unpublished, and its tarball removed, right after the moment of the copy. */
+/** Another key may take the place of one while the copy is made; nobody does that all the time. */
 const SNAPSHOTS_MAX = 3
 
 export type BackupShape = { withKeys: boolean; json: boolean }
 
-/** What is in the copy of the database, and which files it needs. */
-type Snapshot = { path: string; state: LogState; files: string[] }
+/** What is in the copy of the database, which files it needs, and the keys of the same moment. */
+type Snapshot = { path: string; state: LogState; files: string[]; keys: Keys }
+
+/** Bytes of key files by their path. */
+type Keys = Map<string, Uint8Array>
 
 export async function backup(
   flags: Flags,
@@ -52,9 +57,11 @@ export async function backup(
   try {
     const { vkey } = readLogKey(dataDir)
     await using sink = await openSink(target, dataDir, now)
-    const snapshot = await takeSnapshot(dataDir, sink.scratch, vkey, io)
-    const keys = shape.withKeys ? keyFiles(join(dataDir, 'keys')) : []
-    const files = await copyFiles(dataDir, snapshot, keys, sink, io)
+    using _hold = holdBlobs(dataDir)
+    const path = join(sink.scratch, DATABASE_FILE)
+    const keys = await copyDatabase(dataDir, path, shape.withKeys)
+    const snapshot = { path, keys, ...(await checkSnapshot(dataDir, sink.scratch, vkey, io)) }
+    const files = await copyFiles(dataDir, snapshot, sink, io)
     const { size, root } = snapshot.state
     const { text, sum } = encodeManifest({
       program: version,
@@ -76,45 +83,57 @@ export async function backup(
   }
 }
 
-/** Copies the database and finds out what it refers to; all of that is there, and sound. */
-async function takeSnapshot(
+/** Copies the database. @returns the keys, which were the same before and after that */
+async function copyDatabase(dataDir: string, path: string, withKeys: boolean): Promise<Keys> {
+  const read = (): Keys => (withKeys ? readKeys(dataDir) : new Map())
+  for (let taken = 1; taken <= SNAPSHOTS_MAX; taken++) {
+    const keys = read()
+    await snapshotRegistry(dataDir, path)
+    if (Bun.deepEquals(keys, read())) return keys
+    rmSync(path)
+  }
+  throw new BackupError('the keys changed again and again while they were copied')
+}
+
+function readKeys(dataDir: string): Keys {
+  const paths = keyFiles(join(dataDir, 'keys'))
+  return new Map(paths.map(path => [path, readFileSync(join(dataDir, path))]))
+}
+
+/** Finds out what the copy of the database refers to; all of that is there, and sound. */
+async function checkSnapshot(
   dataDir: string,
   scratch: string,
   vkey: string,
   io: Io,
-): Promise<Snapshot> {
-  for (let taken = 1; ; taken++) {
-    const path = join(scratch, DATABASE_FILE)
-    await snapshotRegistry(dataDir, path)
-    using db = openRegistryReadonly(scratch)
-    const blobs = blobFiles(db)
-    const gone = blobs.filter(blob => !existsSync(join(dataDir, blob)))
-    if (gone.length > 0 && taken < SNAPSHOTS_MAX) {
-      rmSync(path)
-      continue
-    }
-    if (gone.length > 0) throw new BackupError(`the tarball ${gone[0]} is missing`)
-    const { state } = await checkLog(db, dataDir, vkey, io)
-    return { path, state, files: [...tileFiles(dataDir, state), ...blobs] }
-  }
+): Promise<Pick<Snapshot, 'state' | 'files'>> {
+  using db = openRegistryReadonly(scratch)
+  const blobs = blobFiles(db)
+  const gone = blobs.find(blob => !existsSync(join(dataDir, blob)))
+  if (gone !== undefined) throw new BackupError(`the tarball ${gone} is missing`)
+  const { state } = await checkLog(db, dataDir, vkey, io)
+  return { state, files: [...tileFiles(dataDir, state), ...blobs] }
 }
 
 async function copyFiles(
   dataDir: string,
   snapshot: Snapshot,
-  keys: readonly string[],
   sink: BackupSink,
   io: Io,
 ): Promise<BackupFile[]> {
-  const paths = [...snapshot.files, ...keys]
   const write = (text: string) => io.err(text)
-  const total = paths.length + 1
+  const total = snapshot.files.length + 1
   using progress = startProgress({ label: 'copying', total, tty: io.errIsTty, write })
   const files = [await copy(snapshot.path, DATABASE_FILE, sink)]
   progress.advance()
-  for (const path of paths) {
+  for (const path of snapshot.files) {
     files.push(await copy(join(dataDir, path), path, sink))
     progress.advance()
+  }
+  for (const [path, bytes] of snapshot.keys) {
+    await sink.add(path, bytes.length, [bytes])
+    const sha256 = createHash('sha256').update(bytes).digest('hex')
+    files.push({ path, bytes: bytes.length, sha256 })
   }
   return files
 }
@@ -163,7 +182,7 @@ function outcomeOf(error: unknown): { code: number; sentence: string } | null {
   if (error instanceof BackupError) return { code: EXIT.findings, sentence: error.message }
   if (error instanceof KeyFileError) return { code: EXIT.usage, sentence: error.message }
   if (!(error instanceof Error) || !('code' in error)) return null
-  // The disk is full, a folder may not be written to, a tarball went while it was copied.
+  // The disk is full, a folder may not be written to.
   return /^E[A-Z]+$/.test(String(error.code))
     ? { code: EXIT.unreachable, sentence: error.message }
     : null

@@ -72,5 +72,10 @@ export function keyFiles(folder: string): string[] {
   if (!existsSync(folder)) return []
   return readdirSync(folder)
     .map(name => `keys/${name}`)
-    .filter(path => isBackupPath(path) && statSync(join(folder, '..', path)).isFile())
+    .filter(path => isBackupPath(path) && isFile(join(folder, '..', path)))
+}
+
+/** Also when a key that waited beside another one has just taken its place. */
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true
 }

@@ -25,6 +25,7 @@ import {
 import { dirname, join } from 'node:path'
 import { LogFatalError } from '../log/log.ts'
 import { makeFolder } from './durable.ts'
+import type { Removals } from './removals.ts'
 
 /** What a store of blobs can do. @property digest SHA-512 of the bytes in hex */
 export interface BlobStore {
@@ -33,6 +34,7 @@ export interface BlobStore {
   /** The bytes, checked just now; undefined when there are none. @throws BlobError damaged */
   get(digest: string): Promise<Blob | undefined>
   has(digest: string): boolean
+  /** Gone by and by: not while a backup is made. `put` before that takes it back. */
   remove(digest: string): void
   /** Every blob, in no order. */
   list(): Iterable<string>
@@ -55,13 +57,15 @@ const PIECE_BYTES = 1024 * 1024
 
 export class DiskBlobs implements BlobStore {
   readonly #dir: string
+  readonly #removals: Removals
   #partials = 0
   /** Folders that are known to be durable. */
   readonly #folders = new Set<string>()
 
   /** Opens the folder; what a crash left half written is removed. */
-  constructor(dir: string) {
+  constructor(dir: string, removals: Removals) {
     this.#dir = dir
+    this.#removals = removals
     makeFolder(dir)
     for (const folder of readdirSync(dir)) {
       for (const name of readdirSync(join(dir, folder))) {
@@ -72,6 +76,7 @@ export class DiskBlobs implements BlobStore {
 
   async put(digest: string, bytes: Uint8Array): Promise<void> {
     const path = this.#path(digest)
+    this.#removals.keep(path)
     if (existsSync(path)) {
       // Its rename may not have reached the disk yet: whoever wrote it may still be waiting.
       await syncFolder(dirname(path))
@@ -108,7 +113,7 @@ export class DiskBlobs implements BlobStore {
   }
 
   remove(digest: string): void {
-    rmSync(this.#path(digest), { force: true })
+    this.#removals.remove(this.#path(digest))
   }
 
   *list(): Iterable<string> {

@@ -4,20 +4,28 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BlobError, DiskBlobs } from '../../../src/db/blobs.ts'
+import { holdBlobs, Removals } from '../../../src/db/removals.ts'
 
+let dataDir: string
 let dir: string
+let removals: Removals
 let blobs: DiskBlobs
 
 beforeEach(() => {
-  dir = join(mkdtempSync(join(tmpdir(), 'npmx-registry-blobs-')), 'blobs')
-  blobs = new DiskBlobs(dir)
+  dataDir = mkdtempSync(join(tmpdir(), 'npmx-registry-blobs-'))
+  dir = join(dataDir, 'blobs')
+  removals = new Removals(dataDir)
+  blobs = new DiskBlobs(dir, removals)
 })
 
-afterEach(() => rmSync(join(dir, '..'), { recursive: true }))
+afterEach(() => {
+  removals[Symbol.dispose]()
+  rmSync(dataDir, { recursive: true })
+})
 
 const digestOf = (bytes: Uint8Array) => createHash('sha512').update(bytes).digest('hex')
 const filesIn = (folder: string) =>
@@ -58,12 +66,62 @@ describe('blobs', () => {
     blobs.remove(digest)
   })
 
+  test('while somebody holds them, what is removed stays, and goes with the next removal', async () => {
+    const [one, two] = [new Uint8Array([1]), new Uint8Array([2])]
+    for (const bytes of [one, two]) await blobs.put(digestOf(bytes), bytes)
+    {
+      using _first = holdBlobs(dataDir)
+      {
+        using _second = holdBlobs(dataDir)
+        blobs.remove(digestOf(one))
+      }
+      blobs.remove(digestOf(one))
+      expect(blobs.has(digestOf(one))).toBe(true)
+    }
+    blobs.remove(digestOf(two))
+    expect([...blobs.list()]).toEqual([])
+  })
+
+  test('what is put again before it is gone stays', async () => {
+    const [one, two] = [new Uint8Array([1]), new Uint8Array([2])]
+    for (const bytes of [one, two]) await blobs.put(digestOf(bytes), bytes)
+    {
+      using _hold = holdBlobs(dataDir)
+      blobs.remove(digestOf(one))
+      blobs.remove(digestOf(two))
+      await blobs.put(digestOf(one), one)
+    }
+    blobs.remove(digestOf(two))
+    expect([...blobs.list()]).toEqual([digestOf(one)])
+  })
+
+  test('what is put off goes by itself', async () => {
+    const bytes = new Uint8Array([1])
+    await blobs.put(digestOf(bytes), bytes)
+    const hold = holdBlobs(dataDir)
+    blobs.remove(digestOf(bytes))
+    hold[Symbol.dispose]()
+    for (let tries = 0; tries < 500 && blobs.has(digestOf(bytes)); tries += 1) await Bun.sleep(10)
+    expect(blobs.has(digestOf(bytes))).toBe(false)
+  })
+
+  test('holding writes nothing, and a data dir where no server was needs none', () => {
+    const [before] = filesIn(dataDir).map(({ name }) => name)
+    expect(before).toBe('hold.db')
+    using _hold = holdBlobs(dataDir)
+    expect(filesIn(dataDir).map(({ name }) => name)).toEqual(['hold.db'])
+    expect(statSync(join(dataDir, 'hold.db')).mode & 0o777).toBe(0o600)
+    rmSync(join(dataDir, 'hold.db'))
+    using _none = holdBlobs(dataDir)
+    expect(filesIn(dataDir)).toEqual([])
+  })
+
   test('what a crash left half written goes, what is whole stays', async () => {
     const bytes = new TextEncoder().encode('whole')
     const digest = digestOf(bytes)
     await blobs.put(digest, bytes)
     writeFileSync(join(dir, digest.slice(0, 2), `${digest}.1.partial`), 'half')
-    const again = new DiskBlobs(dir)
+    const again = new DiskBlobs(dir, removals)
     expect(filesIn(dir)).toHaveLength(1)
     expect(again.has(digest)).toBe(true)
   })
