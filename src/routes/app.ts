@@ -93,8 +93,8 @@ export function buildApp(needs: AppNeeds) {
       reusePort: false,
       development: false,
       idleTimeout: IDLE_TIMEOUT_SECONDS,
-      // The largest body of any route: a publish. Every other one has a limit of its own.
-      maxRequestBodySize: PUBLISH_BYTES_MAX,
+      // Every route has a limit of its own, and a sentence about it; Bun says none, so it comes later.
+      maxRequestBodySize: 2 * PUBLISH_BYTES_MAX,
     },
   })
     .onError({ as: 'global' }, ({ error, code, request }) =>
@@ -118,7 +118,7 @@ export function buildApp(needs: AppNeeds) {
     .use(passedRoutes({ ...needs, searching: needs, through }))
     .use(lensRoutes(views, who))
     .use(oidcRoutes(needs))
-    .use(distTagRoutes({ ...needs, ...needs.hosting }))
+    .use(distTagRoutes({ ...needs, ...needs.hosting, through }))
     .use(accessRoutes({ ...needs, ...needs.hosting }))
     .use(teamRoutes(needs))
     .use(stageRoutes({ ...needs, admission }))

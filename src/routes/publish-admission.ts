@@ -6,8 +6,8 @@
 import { RegistryError } from '../registries/errors.ts'
 
 /**
- * Bytes of bodies held at once: one of the largest. A body costs some three times its size while it
- * is read (text, tarball, what was sent), so this is half a gigabyte at the very worst.
+ * Bytes of bodies held at once: one of the largest. A body costs its size and some 30 MB while it is
+ * read: its tarball is decoded in its place (publish-attachments.ts).
  */
 const BYTES_MAX = 128 * 1024 * 1024
 /** Small publishes at once: each costs a thread of the pool for its fsync. */

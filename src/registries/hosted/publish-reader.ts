@@ -59,7 +59,7 @@ function ownBytes(body: Uint8Array): Uint8Array<ArrayBuffer> {
   return isWhole ? new Uint8Array(buffer) : new Uint8Array(body)
 }
 
-/** Beside this file; in the binary, where all code is one file, at its path below src/. */
+/** Beside this file; in the binary, where all code lies in one folder, at its path below src/. */
 function workerUrl(): string {
   const isSource = import.meta.path.endsWith('/publish-reader.ts')
   const path = isSource ? './publish-worker.ts' : './registries/hosted/publish-worker.ts'

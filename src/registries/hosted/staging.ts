@@ -68,8 +68,9 @@ export class Staging {
   /** Checks a body as a publish would, and keeps it. */
   async add(identity: Identity, name: string, body: Uint8Array): Promise<StagedView> {
     assertScope(identity, 'stage')
+    const { byteLength } = body
     const digest = createHash('sha512').update(body).digest('hex')
-    // The body is given away when it is large (publish-reader.ts), so it is stored first.
+    // Whoever reads the body may change it or give it away (publish-reader.ts): it is stored first.
     this.#pending.set(digest, (this.#pending.get(digest) ?? 0) + 1)
     try {
       await this.#needs.bodies.put(digest, body)
@@ -77,7 +78,7 @@ export class Staging {
       // Only now: a body without a tarball says nothing of which packages there are.
       this.#needs.access.assertWritable(asPublisher(identity), name)
       this.#dropOld()
-      return this.#keep(identity, version, digest, body.byteLength)
+      return this.#keep(identity, version, digest, byteLength)
     } finally {
       const left = (this.#pending.get(digest) ?? 1) - 1
       if (left > 0) this.#pending.set(digest, left)
@@ -130,7 +131,7 @@ export class Staging {
   }
 
   async #describe(name: string, body: Uint8Array) {
-    const read = await this.#needs.read(name, new Uint8Array(body))
+    const read = await this.#needs.read(name, body)
     if (read.kind === 'publish') return read.version
     throw new RegistryError(
       'bad-request',

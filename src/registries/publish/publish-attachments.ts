@@ -3,12 +3,14 @@
  * provenance, each under the one name that belongs to its version.
  *
  * Base64 is read strictly (RFC 4648, section 3.5: no white space, no missing or wrong padding), and
- * the length that the client says must be that of the bytes.
+ * the length that the client says must be that of the bytes. The tarball is decoded into the place
+ * of its own text: what a publish needs in memory is its body.
  *
  * @module
  */
 import { createHash } from 'node:crypto'
 import { RegistryError } from '../errors.ts'
+import { garbageCollector } from '../garbage.ts'
 import { integrityOf } from '../integrity.ts'
 import type { StrictObject } from './publish-json.ts'
 import type { Provenance } from './publish-provenance.ts'
@@ -19,6 +21,8 @@ export const TARBALL_BYTES_MAX = 94 * 1024 * 1024
 const TARBALL_BYTES_MIN = 20
 /** A real bundle has 12 kB. */
 const BUNDLE_CHARS_MAX = 1024 * 1024
+/** Characters decoded at once, whole groups of four: they pass through a string. */
+const PIECE_CHARS = 256 * 1024
 /** A tarball and a bundle. */
 const ATTACHMENTS_MAX = 2
 const BUNDLE_MEDIA_TYPE =
@@ -100,15 +104,34 @@ function checkLength(attachment: StrictObject, actual: number, key: string): voi
   throw bad(`the length of the attachment ${key} is ${actual}, the body says ${said}`)
 }
 
-function decodeStrict(text: string, key: string): Uint8Array {
-  try {
-    const bytes = Uint8Array.fromBase64(text, { lastChunkHandling: 'strict' })
+/** Over the text itself: what is written never reaches the characters that are still to be read. */
+function decodeStrict(text: Buffer, key: string): Uint8Array {
+  const collect = garbageCollector()
+  let length = 0
+  for (let at = 0; at < text.length; at += PIECE_CHARS) {
+    collect(at)
+    const piece = text.toString('latin1', at, at + PIECE_CHARS)
+    const written = decodePiece(piece, text.subarray(length))
     // White space is skipped by the decoder: more characters than the bytes need.
-    if (Math.ceil(bytes.length / 3) * 4 === text.length) return bytes
+    const isWhole = written !== null && Math.ceil(written / 3) * 4 === piece.length
+    // Padding belongs to the last piece.
+    const isEnd = at + PIECE_CHARS >= text.length
+    if (!isWhole || !(isEnd || written % 3 === 0)) {
+      throw bad(`the data of the attachment ${key} is not base64`)
+    }
+    length += written
+  }
+  return text.subarray(0, length)
+}
+
+/** How many bytes it is; null: it is not base64. */
+function decodePiece(piece: string, into: Uint8Array): number | null {
+  try {
+    return into.setFromBase64(piece, { lastChunkHandling: 'strict' }).written
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
+    return null
   }
-  throw bad(`the data of the attachment ${key} is not base64`)
 }
 
 function bad(why: string): RegistryError {

@@ -68,6 +68,7 @@ export type PublishDocument =
  * keeps that off the main thread.
  *
  * @param name the name in the URL
+ * @param body given away: the tarball is decoded in it
  */
 export function parsePublish(name: string, body: Uint8Array): PublishDocument {
   if (body.length > PUBLISH_BYTES_MAX) {

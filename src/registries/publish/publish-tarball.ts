@@ -11,6 +11,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Parser, ReadEntry } from 'tar'
 import { RegistryError } from '../errors.ts'
+import { garbageCollector } from '../garbage.ts'
 import { ProjectionError } from '../packument/manifest.ts'
 import { FileTree } from './publish-files.ts'
 import { inflateMember } from './publish-gzip.ts'
@@ -25,6 +26,13 @@ const README_CHARS_MAX = 64 * 1024
 const README_BYTES_MAX = 4 * README_CHARS_MAX
 /** The largest allowed tarball takes 3 s on one core that does nothing else. */
 const INSPECTION_MS_MAX = 30_000
+/**
+ * The runtime lets what was read pile up to the size of the whole: 100 MB, or what 80,000 entries
+ * were made of. Most packages unpack to less and never wait for a collection, of some 10 ms.
+ */
+const COLLECT_EVERY_BYTES = 8 * 1024 * 1024
+/** What a file without a body counts for there: both parsers make objects of its header. */
+const ENTRY_BYTES = 1024
 /** After so long others get their turn: zlib hands over what it has ready without one. */
 const TURN_MS = 5
 const README = /^readme(?:\.m?a?r?k?d?o?w?n?)?$/i
@@ -62,9 +70,11 @@ export async function inspectTarball(
   const { Parser: TarParser } = await import('tar')
   const second = new SecondOpinion(TarParser)
   let current: Buffer[] = []
+  let seen = 0
   const reader = new TarReader({
     entry: entry => {
       second.expect(entry)
+      seen += ENTRY_BYTES
       const path = tree.add(entry)
       if (entry.kind === 'folder' || !isWanted(path, entry.size)) return false
       current = []
@@ -73,9 +83,12 @@ export async function inspectTarball(
     },
     body: bytes => current.push(Buffer.from(bytes)),
   })
+  const collect = garbageCollector(COLLECT_EVERY_BYTES)
   for await (const chunk of inflateMember(tarball)) {
     reader.push(chunk)
     second.push(chunk)
+    seen += chunk.length
+    collect(seen)
     if (performance.now() > deadline) throw wrong('takes too long to read')
     if (performance.now() > turnEnds) {
       await new Promise(resolve => setImmediate(resolve))

@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { openRegistry } from '../../../src/db/open.ts'
 import { Teams } from '../../../src/db/teams.ts'
+import { Upstreams } from '../../../src/db/upstreams.ts'
 import { operate } from '../../fixtures/accounts.ts'
 import { Client, tarballOf } from '../../fixtures/publishing.ts'
 import { errorOf, FRESH, Instance } from '../../fixtures/instance.ts'
@@ -66,6 +67,10 @@ const PATHS = [
   ['lookup', (name: string) => `-/sumdb/lookup/${name}@1.0.0`],
   ['proof', (name: string) => `-/sumdb/proof/${name}@1.0.0`],
   ['dist-tags', (name: string) => `-/package/${name.replace('/', '%2f')}/dist-tags`],
+  [
+    'dist-tags through one registry',
+    (name: string) => `~/hosted/-/package/${name.replace('/', '%2f')}/dist-tags`,
+  ],
   ['attestations', (name: string) => `-/npm/v1/attestations/${name.replace('/', '%2f')}@1.0.0`],
   ['search', (name: string) => `-/v1/search?text=${name}`],
   ['through one registry', (name: string) => `~/hosted/${name}`],
@@ -152,6 +157,39 @@ describe('a private package', () => {
     }
   })
 
+  test('is named to nobody by the table of names', async () => {
+    const set = (names: string[]) =>
+      operate(instance, 'upstream/set', { name: 'hosted', settings: { names }, confirm: [] })
+    for (const names of [[SECRET], ['@*/*', SECRET]]) {
+      await expect(set(names)).rejects.toThrow(
+        `${SECRET} is private, and everybody sees these names: give @acme/* in its place`,
+      )
+    }
+    await expect(set(['@other/*'])).rejects.toThrow(`these live here and stay: ${SECRET}`)
+    expect(await (await anybody.get('-/registries')).text()).not.toContain('secret')
+    await set(['@*/*'])
+    for (const names of [['@acme/*'], [SECRET]]) {
+      const asked = { name: 'other', url: registry.url, names, namespace: 'other.example' }
+      const confirm = registry.state.keys.map(({ keyid }) => keyid)
+      const added = operate(instance, 'upstream/add', { asked, confirm })
+      await expect(added).rejects.toThrow(`these live here and stay: ${SECRET}: no other registry`)
+    }
+    await set(['@acme/*'])
+    // As a data dir of an earlier program has it.
+    await instance.stop()
+    withNames([SECRET])
+    await instance.restart()
+    for (const who of [anybody, stranger]) {
+      const registries = await (await who.get('-/registries')).text()
+      expect(registries).toContain('"hosted"')
+      expect(registries).not.toContain('secret')
+    }
+    expect((await ann.get('@acme%2fsecret')).status).toBe(200)
+    await instance.stop()
+    withNames(['@acme/*'])
+    await instance.restart()
+  })
+
   test('is logged from the moment on at which it becomes public', async () => {
     expect((await ann.publish({ name: SECRET, version: '1.1.0' })).status).toBe(201)
     expect(await leaves()).not.toContain('secret')
@@ -175,6 +213,9 @@ describe('what may be private', () => {
     const answer = await ann.publish(roaming)
     expect(answer.status).toBe(403)
     expect((await errorOf(answer)).error).toContain('upstream set hosted --names @roaming/*')
+    const names = ['@acme/*', '@roaming/x']
+    await operate(instance, 'upstream/set', { name: 'hosted', settings: { names }, confirm: [] })
+    expect((await ann.publish(roaming)).status).toBe(403)
     expect(JSON.stringify(registry.requests)).not.toContain('roaming')
   })
 })
@@ -191,6 +232,12 @@ describe('the row of the house', () => {
     await expect(removed).rejects.toThrow('cannot be removed')
   })
 })
+
+/** Gives the house these names, in the data dir that nobody has open. */
+function withNames(names: string[]): void {
+  using db = openRegistry(instance.dataDir)
+  new Upstreams(db).change('hosted', { names })
+}
 
 /** Writes into the data dir that nobody has open. */
 function withTeams(change: (teams: Teams) => void): void {

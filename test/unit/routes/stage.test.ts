@@ -3,7 +3,9 @@
  * staged is nowhere to be seen before somebody approves it, and a token for staging can do no more.
  * @module
  */
+import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
+import { randomBytes } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
@@ -102,6 +104,15 @@ describe('a staged version', () => {
     expect(await logSize()).toBe(size + 1)
     expect((await ann.get(`-/stage/${id}`)).status).toBe(404)
     expect(bodies()).toEqual([])
+  })
+
+  test('counts with its whole size, also when it is read in a Worker', async () => {
+    const seed = randomBytes(2 * 2 ** 20).toString('hex')
+    const id = await staged(ann, { ...release, seed })
+    using database = new Database(join(instance.dataDir, 'registry.db'), { readonly: true })
+    const rows = database.query<{ bytes: number }, []>('SELECT bytes FROM stage').all()
+    expect(rows.map(({ bytes }) => bytes > 2 * 2 ** 20)).toEqual([true])
+    expect((await ann.send('DELETE', `-/stage/${id}`)).status).toBe(204)
   })
 
   test('is published by no token that is for staging alone', async () => {
