@@ -18,6 +18,7 @@ export default defineConfig({
     './src/db/schema-hosted.ts',
     './src/db/schema-stage.ts',
     './src/db/schema-oidc.ts',
+    './src/db/schema-alerts.ts',
   ],
   out: './drizzle/registry',
 })

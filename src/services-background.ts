@@ -11,11 +11,16 @@ import type { Documents } from './db/documents.ts'
 import type { Incidents } from './db/incidents.ts'
 import type { Packages } from './db/packages.ts'
 import type { RegistryDb } from './db/registry-db.ts'
+import type { Tokens } from './db/accounts.ts'
 import { Samples } from './db/samples.ts'
+import { WaitingMessages } from './db/waiting-messages.ts'
+import { TrustedPublishers } from './db/trusted-publishers.ts'
 import type { Upstreams } from './db/upstreams.ts'
 import { parseLeaf } from './log/leaf.ts'
 import type { Log, LogStore } from './log/log.ts'
 import { type Alert, Alerts } from './registries/metrics/alerts.ts'
+import { Expiry } from './registries/accounts/expiry.ts'
+import { Outbox } from './registries/metrics/alerts-outbox.ts'
 import { Webhook } from './registries/metrics/alerts-webhook.ts'
 import type { Fetcher } from './registries/fetch/fetcher.ts'
 import { Metrics } from './registries/metrics/metrics.ts'
@@ -39,6 +44,7 @@ export type BackgroundNeeds = {
   packages: Packages
   incidents: Incidents
   upstreams: Upstreams
+  tokens: Tokens
   documents: Documents
   files: CacheFiles
   tarballs: CacheFiles
@@ -56,19 +62,23 @@ export type BackgroundNeeds = {
 export function buildBackground(needs: BackgroundNeeds, stack: AsyncDisposableStack) {
   const { config, db, incidents, logger, now, pace = SAMPLER_PACE } = needs
   const warn = (text: string) => logger.warn(text)
+  stack.use(new Expiry({ ...needs, publishers: new TrustedPublishers(db), warn }))
   const samples = new Samples(db)
   const places = new Places(samples, now)
   const checker = new TarballChecker({ ...needs, samples, places, warn })
   const sampler = stack.use(new Sampler({ samples, checker, now, pace }))
   const strict = stack.use(new Strict({ ...needs, samples, checker, warn }))
-  const { webhook: settings } = config
-  const webhook = settings === null ? null : stack.use(new Webhook({ ...needs, ...settings, warn }))
-  const alerts = new Alerts({
-    incidents,
-    base: config.publicUrl,
-    say: alert => logger.warn({ alert: shownInLog(alert) }, alert.sentence),
-    send: webhook === null ? null : alert => webhook.send(alert),
-  })
+  const told = buildWebhook(needs, stack)
+  const webhook = told?.webhook ?? null
+  const alerts = stack.use(
+    new Alerts({
+      incidents,
+      base: config.publicUrl,
+      say: alert => logger.warn({ alert: shownInLog(alert) }, alert.sentence),
+      webhook: told && { outbox: told.outbox, send: alert => told.webhook.send(alert) },
+    }),
+  )
+  alerts.resume()
   const requests = new RequestCounts(SURFACES)
   const metrics = stack.use(
     new Metrics({
@@ -88,6 +98,18 @@ export function buildBackground(needs: BackgroundNeeds, stack: AsyncDisposableSt
     }),
   )
   return { samples, places, sampler, strict, requests, metrics }
+}
+
+/** Null: nobody wants to be told. */
+function buildWebhook(needs: BackgroundNeeds, stack: AsyncDisposableStack) {
+  const { db, now, logger } = needs
+  const settings = needs.config.webhook
+  if (settings === null) return null
+  const warn = (text: string) => logger.warn(text)
+  const messages = new WaitingMessages(db)
+  const outbox = new Outbox({ messages, url: settings.url, now, warn })
+  const ended = (id: string) => outbox.ended(id)
+  return { outbox, webhook: stack.use(new Webhook({ ...needs, ...settings, warn, ended })) }
 }
 
 function shownInLog({ id, code, namespace, url }: Alert) {

@@ -1,7 +1,8 @@
 /**
  * `config apply -f`: what an operator wants, from a file: upstreams, the keys that are trusted, the
  * rules for serving. It looks at all of it and shows what would change before it changes anything,
- * and asks where fingerprints are new. What the file does not name stays as it is.
+ * and asks where fingerprints are new. What the file does not name stays as it is. All of it is
+ * changed, in one transaction, or nothing.
  *
  *     [[upstream]]
  *     name = "acme"
@@ -21,8 +22,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
 import {
-  type Applied,
-  carryOut,
+  changeIn,
   type Step,
   stepsTo,
   type Wanted,
@@ -78,24 +78,10 @@ export async function configApply(
     if (!shape.json) io.out(steps.length === 0 ? 'nothing to change\n' : steps.map(text).join(''))
     const isDry = given.dryRun === true
     if (!isDry && !(await isConfirmed(steps, given, io, input))) return EXIT.usage
-    if (!isDry) await carryOutAll(steps, on, io)
+    if (!isDry && steps.length > 0) await on.config.apply(steps.map(changeIn))
     if (shape.json) io.out(`${JSON.stringify({ applied: !isDry, changes: steps.map(shown) })}\n`)
     return EXIT.ok
   })
-}
-
-async function carryOutAll(steps: readonly Step[], on: Applied, io: Io): Promise<void> {
-  for (const [i, step] of steps.entries()) {
-    try {
-      await carryOut(step, on)
-    } catch (error) {
-      if (i > 0)
-        io.err(
-          `done before it failed, and no part of the next run:\n${steps.slice(0, i).map(text).join('')}`,
-        )
-      throw error
-    }
-  }
 }
 
 async function wantedOf(file: OperatorFile, input: Input): Promise<Wanted> {

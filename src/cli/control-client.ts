@@ -22,7 +22,7 @@ import {
 } from '../registries/operator/upstream-view.ts'
 import { controlPath } from '../services-admin.ts'
 import { accountClient, type Call } from './control-accounts.ts'
-import { operatorClients } from './control-operator.ts'
+import { applyClient, operatorClients } from './control-operator.ts'
 import { viewClient } from './control-views.ts'
 import { EXIT, type Io } from './io.ts'
 
@@ -67,6 +67,7 @@ export async function withOperations(
     const others = {
       accounts: accountClient(here),
       views: viewClient(here),
+      config: applyClient(here),
       ...operatorClients(here),
     }
     if (await upstreams.isThere()) return await work({ upstreams, ...others })

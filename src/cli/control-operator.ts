@@ -1,8 +1,9 @@
 /**
- * The operations on rules, incidents and keys of a running server, through its control socket.
+ * The operations on rules, incidents and keys, and whole files of them, of a running server, through its control socket.
  * @module
  */
 import { Type } from '@sinclair/typebox'
+import { type ApplyOperations, AppliedShape } from '../registries/operator/apply-admin.ts'
 import {
   IncidentDetailShape,
   type IncidentOperations,
@@ -16,6 +17,10 @@ import {
 } from '../registries/operator/policy-admin.ts'
 import { KeyViewShape } from '../registries/operator/upstream-view.ts'
 import type { Call } from './control-accounts.ts'
+
+export function applyClient(call: Call): ApplyOperations {
+  return { apply: changes => call('config/apply', { changes }, AppliedShape) }
+}
 
 export function operatorClients(call: Call): {
   policy: PolicyOperations

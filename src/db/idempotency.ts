@@ -10,6 +10,8 @@ import { idempotency } from './schema-admin.ts'
 
 export type IdempotencyRow = InferSelectModel<typeof idempotency>
 
+/** In place of the status: the change was committed, its answer was not kept yet, or never will be. */
+const NO_STATUS = 0
 /** A script that sets up a large company makes some hundred requests a day. */
 const ROWS_MAX = 10_000
 
@@ -27,8 +29,26 @@ export class Idempotency {
     return orm.select().from(idempotency).where(eq(idempotency.id, id)).get() ?? null
   }
 
-  /** Keeps an answer, and lets go of those from before `oldest` and of the oldest beyond the bound. */
+  /**
+   * Keeps that a request is carried out, in the transaction of the change that is open: either both
+   * happened or neither. Lets go of rows from before `oldest` and of the oldest beyond the bound.
+   */
+  begin(
+    { id, body, created }: Pick<IdempotencyRow, 'id' | 'body' | 'created'>,
+    oldest: string,
+  ): void {
+    this.#put(
+      { id, body, created, status: NO_STATUS, location: null, etag: null, answer: null },
+      oldest,
+    )
+  }
+
+  /** Keeps its answer, once it is made; bounded as `begin`. */
   keep(row: IdempotencyRow, oldest: string): void {
+    this.#put(row, oldest)
+  }
+
+  #put(row: IdempotencyRow, oldest: string): void {
     const { orm } = this.#db
     this.#db.transaction(() => {
       orm.delete(idempotency).where(lt(idempotency.created, oldest)).run()
@@ -39,7 +59,8 @@ export class Idempotency {
         const oldHalf = first.orderBy(asc(idempotency.created)).limit(Math.ceil(kept / 2))
         orm.delete(idempotency).where(inArray(idempotency.id, oldHalf)).run()
       }
-      orm.insert(idempotency).values(row).onConflictDoNothing().run()
+      const set = row
+      orm.insert(idempotency).values(row).onConflictDoUpdate({ target: idempotency.id, set }).run()
     })
   }
 }

@@ -54,8 +54,12 @@ export class Incidents {
     this.#listeners.add(listener)
   }
 
-  /** Keeps a new incident, or counts a known one up. */
+  /** Keeps a new incident, or counts a known one up; what listeners write is kept with it. */
   record(found: NewIncident, now: string): RecordedIncident {
+    return this.#db.transaction(() => this.#record(found, now))
+  }
+
+  #record(found: NewIncident, now: string): RecordedIncident {
     const { claim, ...row } = found
     const id = incidentId(found, claim)
     const [kept] = this.#db.orm

@@ -17,6 +17,7 @@ import registry0003 from '../../drizzle/registry/0003_disputes.sql' with { type:
 import registry0004 from '../../drizzle/registry/0004_hosting.sql' with { type: 'text' }
 import registry0005 from '../../drizzle/registry/0005_hosting_search_and_issuers.sql' with { type: 'text' }
 import registry0006 from '../../drizzle/registry/0006_revisions.sql' with { type: 'text' }
+import registry0007 from '../../drizzle/registry/0007_alerts.sql' with { type: 'text' }
 
 export type Migration = { tag: string; sql: string }
 
@@ -41,6 +42,7 @@ export const registryMigrations: readonly Migration[] = inJournalOrder(registryJ
   '0004_hosting': registry0004,
   '0005_hosting_search_and_issuers': registry0005,
   '0006_revisions': registry0006,
+  '0007_alerts': registry0007,
 })
 
 export const cacheMigrations: readonly Migration[] = inJournalOrder(cacheJournal.entries, {

@@ -18,6 +18,7 @@ export class RegistryDb implements Disposable {
   #active = false
   #doomed = false
   #fatal: LogFatalError | undefined
+  #after: (() => void)[] = []
 
   constructor(database: Database) {
     this.database = database
@@ -37,6 +38,16 @@ export class RegistryDb implements Disposable {
     return this.#active ? this.#join(action) : this.#outermost(action)
   }
 
+  /**
+   * Runs `action` once the open transaction is committed, in the order of the calls and before the
+   * outermost `transaction` returns; never when it is rolled back. What memory holds of the rows is
+   * brought up to them here, so that a change can be a part of a larger one.
+   */
+  afterCommit(action: () => void): void {
+    if (!this.#active) throw new Error('there is no transaction whose end could be waited for')
+    this.#after.push(action)
+  }
+
   [Symbol.dispose](): void {
     this.database.close()
   }
@@ -54,6 +65,13 @@ export class RegistryDb implements Disposable {
     this.#guarded(() => this.database.run('BEGIN IMMEDIATE'))
     this.#active = true
     this.#doomed = false
+    this.#after = []
+    const result = this.#committed(action)
+    runAll(this.#after.splice(0))
+    return result
+  }
+
+  #committed<T>(action: () => T): T {
     try {
       return this.#guarded(() => {
         const result = synchronous(action())
@@ -80,6 +98,19 @@ export class RegistryDb implements Disposable {
       throw error
     }
   }
+}
+
+/** It is committed: what follows from that happens whatever else fails, and the first fault is told. */
+function runAll(actions: readonly (() => void)[]): void {
+  const faults: unknown[] = []
+  for (const action of actions) {
+    try {
+      action()
+    } catch (error) {
+      faults.push(error)
+    }
+  }
+  if (faults.length > 0) throw faults[0]
 }
 
 /** An async action would commit at its first await, and its later writes would stay without it. */

@@ -78,7 +78,8 @@ async function carryOut(
     }
     return send(finished, answer, needs, call)
   }
-  const path = request.url.split('?', 1)[0] ?? ''
+  // Without the host: by whichever name this server is asked, it is the same thing.
+  const path = new URL(request.url).pathname
   let answer: Answer = {}
   const change = async () => {
     await assertCurrent(route, call)

@@ -7,9 +7,18 @@
  * tried again under its key. Kept is neither the key nor the body: a hash of the first, and of the
  * second an HMAC under the first, so that a copy of the database tells nobody what was sent. An
  * answer that holds a secret is not kept, only that there was one.
+ *
+ * The key is written with the change itself: its row joins the transaction that holds the change and
+ * its line of the audit trail (db/audit.ts `alongChanges`), and the answer is added when it is made.
+ * After a crash, or a fault on the way to the answer, the row says exactly whether the change
+ * happened: without a row nothing did, and the request is carried out; with one it is not, and is
+ * told so. That is why no key is reserved beforehand. It holds for what waits for others too (adding
+ * an upstream asks it over the network, a password is hashed in a queue): all of that comes before
+ * the one transaction and saves nothing, so whoever is cut off in it may ask again.
  * @module
  */
 import { createHash, createHmac } from 'node:crypto'
+import { alongChanges } from '../db/audit.ts'
 import type { Idempotency } from '../db/idempotency.ts'
 import { RegistryError } from '../registries/errors.ts'
 import { timestamp } from '../registries/timestamp.ts'
@@ -66,8 +75,13 @@ export class Repeats {
       return repeated(row)
     }
     this.#running.add(id)
+    const begun = () => {
+      // What it leaves running behind it is no part of it any more.
+      if (!this.#running.has(id)) return
+      this.#kept.begin({ id, body, created: timestamp(this.#now()) }, oldest)
+    }
     try {
-      const done = await work()
+      const done = await alongChanges(begun, work)
       const { status, etag, location } = done
       const isKept = !done.isSecret && (done.text ?? '').length <= ANSWER_CHARS_MAX
       const answer = isKept ? (done.text ?? '') : null

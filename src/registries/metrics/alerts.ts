@@ -2,8 +2,9 @@
  * Alerts: a new incident that somebody should look at today becomes a line of the log and, where one
  * is configured, a message to a webhook (alerts-webhook.ts). The same incident again is no alert.
  *
- * Incidents are told of inside of the transaction that records them; an alert goes out after it, and
- * only when the incident was kept. Nothing here delays an answer or fails a request.
+ * Incidents are told of inside of the transaction that records them, which also keeps that there is
+ * a message to send; an alert goes out after it, and only when the incident was kept. Nothing here
+ * delays an answer or fails a request.
  * @module
  */
 import type { IncidentRow, Incidents } from '../../db/incidents.ts'
@@ -45,32 +46,57 @@ export type AlertsNeeds = {
   base: string
   /** Writes the line of the log. */
   say: (alert: Alert) => void
-  /** Sends it on; null: there is no webhook. */
-  send: ((alert: Alert) => void) | null
+  /** Where it is sent on to, and what keeps that it is to be; null: there is no webhook. */
+  webhook: { send: (alert: Alert) => void; outbox: AlertsOutbox } | null
 }
 
-/** Listens for incidents. */
-export class Alerts {
+/** What remembers which incidents are still to be told (alerts-outbox.ts). */
+export type AlertsOutbox = {
+  put: (incident: string) => void
+  ended: (incident: string) => void
+  left: () => string[]
+}
+
+/** Listens for incidents, until disposed of: what was to go out then goes out after a restart. */
+export class Alerts implements Disposable {
   /** Incidents of every kind since the start, for metrics. */
   readonly counts = new Map<string, number>()
   readonly #needs: AlertsNeeds
+  #isOver = false
 
   constructor(needs: AlertsNeeds) {
     this.#needs = needs
     needs.incidents.onNew((id, code) => {
+      if (ALERT_CODES.has(code)) needs.webhook?.outbox.put(id)
       // After the transaction: before its end nobody knows whether it was.
       setImmediate(() => this.#raise(id, code))
     })
   }
 
+  /** Sends on what an earlier process did not get rid of. */
+  resume(): void {
+    const { incidents, base, webhook } = this.#needs
+    if (webhook === null) return
+    for (const id of webhook.outbox.left()) {
+      const row = incidents.get(id)
+      if (row === null) webhook.outbox.ended(id)
+      else webhook.send(alertOf(row, base))
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true
+  }
+
   #raise(id: string, code: string): void {
+    if (this.#isOver) return
     const row = this.#needs.incidents.get(id)
     if (row === null) return
     this.counts.set(code, (this.counts.get(code) ?? 0) + 1)
     if (!ALERT_CODES.has(code)) return
     const alert = alertOf(row, this.#needs.base)
     this.#needs.say(alert)
-    this.#needs.send?.(alert)
+    this.#needs.webhook?.send(alert)
   }
 }
 

@@ -10,6 +10,7 @@ import type { AccountOperations } from '../accounts/accounts-admin.ts'
 import { NewTokenShape, NewUserShape, UserSettingsShape } from '../accounts/accounts-request.ts'
 import { RegistryError } from '../errors.ts'
 import { type OperatorOperations, operatorOperations } from './operator-operations.ts'
+import { type ApplyOperations, ChangesShape } from './apply-admin.ts'
 import type { UpstreamOperations } from './upstream-admin.ts'
 import {
   ConfirmShape,
@@ -24,6 +25,8 @@ const WORD_CHARS_MAX = 200
 /** What there is to operate. */
 export type Operations = OperatorOperations & {
   upstreams: UpstreamOperations
+  /** Several changes of upstreams and rules as one. */
+  config: ApplyOperations
   accounts: AccountOperations
   views: ViewOperations
 }
@@ -35,6 +38,12 @@ const Name = Type.Object({ name: Word })
 
 const OPERATIONS: ReadonlyMap<string, Operation> = new Map([
   ...operatorOperations<Operation>(operation),
+  [
+    'config/apply',
+    operation(Type.Object({ changes: ChangesShape }), ({ config }, { changes }) =>
+      config.apply(changes),
+    ),
+  ],
   ['view/list', operation(Type.Object({}), ({ views }) => views.list())],
   ['view/show', operation(Name, ({ views }, { name }) => views.show(name))],
   ['view/add', operation(NewViewShape, ({ views }, asked) => views.add(asked))],

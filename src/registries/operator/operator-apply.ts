@@ -1,12 +1,13 @@
 /**
  * From what an operator wants to the steps that lead there: what differs from what is there, looked
- * at before anything is saved. What is not named stays. Whoever carries the steps out does so in
- * this order; steps that were carried out already are no steps the next time.
+ * at before anything is saved. What is not named stays. The steps are carried out in this order, all
+ * or none (apply-admin.ts); what is there already is no step.
  *
  * It works on the operations alone, so that it is the same for a running server and for a data dir.
  * @module
  */
 import { RegistryError } from '../errors.ts'
+import type { Change } from './apply-admin.ts'
 import type { PolicyOperations } from './policy-admin.ts'
 import { type Rule, ruleOf } from '../policy/policy-rule.ts'
 import type { UpstreamOperations } from './upstream-admin.ts'
@@ -67,24 +68,21 @@ export async function stepsTo(
   return steps
 }
 
-/** Carries one out. @throws RegistryError */
-export async function carryOut(step: Step, on: Applied): Promise<void> {
+/** What a step asks to be done (apply-admin.ts). */
+export function changeIn(step: Step): Change {
   switch (step.do) {
     case 'add-upstream': {
-      const found = step.found ?? (await on.upstreams.probe(step.upstream))
-      await on.upstreams.add(step.upstream, confirmationsOf(found))
-      return
+      const { upstream, found } = step
+      return { do: step.do, upstream, confirm: found === null ? null : confirmationsOf(found) }
     }
     case 'set-upstream': {
-      const confirm = step.found === null ? [] : confirmationsOf(step.found)
-      await on.upstreams.set(step.name, step.settings, confirm)
-      return
+      const { name, settings, found } = step
+      return { do: step.do, name, settings, confirm: found === null ? [] : confirmationsOf(found) }
     }
     case 'approve-key':
-      await on.upstreams.approveKey(step.name, step.keyid)
-      return
-    case 'set-policy':
-      await on.policy.set(null, step.after, step.revision)
+      return step
+    default:
+      return { do: step.do, rules: [...step.after], revision: step.revision }
   }
 }
 

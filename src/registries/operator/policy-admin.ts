@@ -131,18 +131,24 @@ export class PolicyAdmin implements PolicyOperations {
   }
 
   async set(view: string | null, rules: readonly Rule[], revision?: string): Promise<PolicyView> {
+    this.write(view, rules, revision)
+    return await this.list(view)
+  }
+
+  /** What `set` does, in a transaction of its own or as a part of the one that is open. */
+  write(view: string | null, rules: readonly Rule[], revision?: string): void {
     checkRules(rules)
     this.#assertView(view)
     const { db, policyRules, policy, audit, replan } = this.#needs
     const created = timestamp(this.#needs.now())
-    const isChanged = db.transaction(() => {
+    db.transaction(() => {
       const rows = policyRules.ofView(view)
       const before = rows.map(ruleOf)
       if (revision !== undefined && revision !== revisionOf(before)) {
         const why = 'the rules were changed by somebody else in the meantime: read them again'
         throw new RegistryError('precondition-failed', why)
       }
-      if (revisionOf(before) === revisionOf(rules)) return false
+      if (revisionOf(before) === revisionOf(rules)) return
       const since = new Map(rows.map(row => [textOf(ruleOf(row)), row.created]))
       policyRules.replace(
         view,
@@ -156,13 +162,11 @@ export class PolicyAdmin implements PolicyOperations {
         before: JSON.stringify(before),
         after: JSON.stringify(rules),
       })
-      return true
+      db.afterCommit(() => {
+        policy.reload()
+        replan()
+      })
     })
-    if (isChanged) {
-      policy.reload()
-      replan()
-    }
-    return await this.list(view)
   }
 
   async test(question: PolicyQuestion): Promise<PolicyTest> {

@@ -7,6 +7,7 @@
  * @module
  */
 import type { Packages } from '../../db/packages.ts'
+import type { UpstreamRow } from '../../db/upstreams.ts'
 import {
   type Binding,
   didBinding,
@@ -40,6 +41,9 @@ export type Probe = {
   /** What its domain and its DID document say of its keys; nothing of a mirror's. */
   bindings: Binding[]
 }
+
+/** A registry that is looked at and not added yet, for mirrors of it that are added with it. */
+export type Planned = { row: UpstreamRow; judgement: Judgement }
 
 /** What a sample package is like. */
 export type SampleReport = {

@@ -12,6 +12,7 @@ const SECRET = 'a-token-that-nobody-may-see'
 
 let npm: FixtureRegistry
 let acme: FixtureRegistry
+let near: FixtureRegistry
 let instance: Instance
 let shell: Shell
 
@@ -19,12 +20,13 @@ beforeEach(async () => {
   npm = startFixtureRegistry()
   const packages = [{ name: '@acme/tool', versions: [{ version: '1.0.0' }] }]
   acme = startFixtureRegistry({ seed: 'acme', packages })
+  near = startFixtureRegistry({ seed: 'acme', packages })
   instance = await Instance.start(npm.url)
   shell = new Shell(instance.dataDir)
 })
 afterEach(async () => {
   await instance[Symbol.asyncDispose]()
-  for (const each of [npm, acme]) await each[Symbol.asyncDispose]()
+  for (const each of [npm, acme, near]) await each[Symbol.asyncDispose]()
   shell[Symbol.dispose]()
 })
 
@@ -35,7 +37,7 @@ function whole(keyid = acme.state.signer.published.keyid): string {
 name = "near"
 kind = "mirror"
 of = "acme"
-url = "${acme.url}"
+url = "${near.url}"
 
 [[upstream]]
 name = "acme"

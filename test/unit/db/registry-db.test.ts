@@ -44,6 +44,44 @@ describe('RegistryDb.transaction()', () => {
     expect(t.names()).toEqual(['b'])
   })
 
+  test('what waits for the commit runs after it, in order, and not when it is rolled back', () => {
+    using t = opened()
+    const told: string[] = []
+    const note = (what: string) =>
+      t.db.afterCommit(() => told.push(`${what} ${t.db.database.inTransaction}`))
+    t.db.transaction(() => {
+      t.db.transaction(() => note('inner'))
+      note('outer')
+      expect(told).toEqual([])
+    })
+    expect(told).toEqual(['inner false', 'outer false'])
+    const fail = () =>
+      t.db.transaction(() => {
+        note('never')
+        throw new Error('no')
+      })
+    expect(fail).toThrow('no')
+    t.db.transaction(() => t.insert('a'))
+    expect(told).toHaveLength(2)
+    expect(() => t.db.afterCommit(() => undefined)).toThrow('no transaction')
+  })
+
+  test('a fault after the commit is told, and keeps nothing else from following', () => {
+    using t = opened()
+    const told: string[] = []
+    const act = () =>
+      t.db.transaction(() => {
+        t.insert('a')
+        t.db.afterCommit(() => {
+          throw new Error('first')
+        })
+        t.db.afterCommit(() => t.db.transaction(() => told.push('second')))
+      })
+    expect(act).toThrow('first')
+    expect(told).toEqual(['second'])
+    expect(t.names()).toEqual(['a'])
+  })
+
   test('a failed inner part dooms the whole, even when the outer action swallows the error', () => {
     using t = opened()
     const swallow = () =>

@@ -2,10 +2,11 @@
  * The admin API through the front door: who may do what, problems, conditions, repetitions, pages.
  * @module
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { Idempotency } from '../../../src/db/idempotency.ts'
 import { Instance } from '../../fixtures/instance.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../fixtures/registry.ts'
 
@@ -263,6 +264,35 @@ describe('repetitions', () => {
     expect((await ask('POST', 'users', { body: other, headers: failing })).status).toBe(201)
   })
 
+  test('a fault between the change and its answer: the change is not made again', async () => {
+    const count = async () => Value.Parse(Items, await (await ask('GET', 'tokens')).json()).items
+    const before = (await count()).length
+    const headers = { 'idempotency-key': 'cut-off' }
+    const body = { user: null, name: 'cut off', scopes: ['read'] }
+    const keep = spyOn(Idempotency.prototype, 'keep').mockImplementationOnce(() => {
+      throw new Error('the disk is full')
+    })
+    await problemOf(await ask('POST', 'tokens', { body, headers }), 500)
+    keep.mockRestore()
+    const { detail } = await problemOf(await ask('POST', 'tokens', { body, headers }), 409)
+    expect(detail).toContain('carried out already')
+    await problemOf(await ask('POST', 'tokens', { body: { ...body, name: 'x' }, headers }), 422)
+    expect(await count()).toHaveLength(before + 1)
+  })
+
+  test('a key that cannot be kept takes the change back, and may be used again', async () => {
+    const headers = { 'idempotency-key': 'taken-back' }
+    const body = { name: 'mallory', password: PASSWORD }
+    const begin = spyOn(Idempotency.prototype, 'begin').mockImplementationOnce(() => {
+      throw new Error('the disk is full')
+    })
+    await problemOf(await ask('POST', 'users', { body, headers }), 500)
+    begin.mockRestore()
+    await problemOf(await ask('GET', 'users/mallory'), 404)
+    expect((await ask('POST', 'users', { body, headers })).status).toBe(201)
+    expect((await ask('POST', 'users', { body, headers })).status).toBe(201)
+  })
+
   test('a secret is told once, and is nowhere on disk', async () => {
     const headers = { 'idempotency-key': 'token' }
     const body = { user: null, name: 'once', scopes: ['read'] }
@@ -287,7 +317,7 @@ describe('pages', () => {
       const next = /^<([^>]+)>; rel="next"$/.exec(answer.headers.get('link') ?? '')?.[1]
       path = next?.slice(`${instance.url}-/api/`.length)
     }
-    expect(names).toEqual(['grace', 'heidi', 'ivan'])
+    expect(names).toEqual(['grace', 'heidi', 'ivan', 'mallory'])
   })
 
   test('the audit trail goes back to its first line', async () => {
