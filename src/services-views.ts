@@ -38,7 +38,7 @@ export type ReadingParts = Omit<ProxyNeeds, 'sources' | 'refresher' | 'rendering
   Omit<RenderingsNeeds, 'keptFor' | 'hasViews'> &
   Omit<TarballsNeeds, Made> &
   Omit<RecordsNeeds, Made> &
-  Omit<TrustedPartiesNeeds, 'publicUrl'> &
+  Omit<TrustedPartiesNeeds, 'publicUrl' | 'inUse' | 'isPrivate'> &
   Pick<ReadingNeeds, 'bodies' | 'home' | 'guard' | 'report' | 'checks'> & {
     contents: Contents
     shared: SharedRefresher
@@ -75,7 +75,13 @@ function makeReading(parts: ReadingParts, of: ReadingOf): ReadingNeeds {
     records: new Records({ ...parts, sources, proxy, base }),
     explanations: parts.explanationsOf(sources, { base, view: view?.name ?? null }),
     passing: new Passing(of.asked),
-    parties: new TrustedParties({ ...parts, ...of.parties, publicUrl: base }),
+    parties: new TrustedParties({
+      ...parts,
+      ...of.parties,
+      inUse: sources,
+      isPrivate: name => guard.isPrivate(name),
+      publicUrl: base,
+    }),
     prefix: new URL(base).pathname.replace(/\/$/, ''),
     bodies,
     home,

@@ -5,6 +5,7 @@
  */
 import pino from 'pino'
 import type { Config } from './config.ts'
+import { ApplyAdmin } from './registries/operator/apply-admin.ts'
 import type { Operations } from './registries/operator/operations.ts'
 import { type RouteScope, scopesOf } from './routes/app.ts'
 import { setupLink } from './routes/setup.ts'
@@ -16,6 +17,9 @@ import { makeViewAdmin } from './services-views.ts'
 import { openNetwork } from './services-network.ts'
 import { now, openStorage, settleFirstUpstream, type Storage } from './services-storage.ts'
 import { buildSurface } from './services-surface.ts'
+
+/** As `serve` says it. */
+const SIGNS = { signed: 'yes', unsigned: 'no', unknown: 'unknown' } as const
 
 /** A running instance, as `serve` sees it. */
 export type Services = AsyncDisposable & {
@@ -48,7 +52,8 @@ export async function buildServices(config: Config): Promise<Services> {
     stack,
   })
   const admins = { upstreams, accounts: accounts.accountAdmin, views: viewAdmin }
-  const operations = { ...admins, ...operator }
+  const applying = new ApplyAdmin({ db: storage.db, upstreams, policy: operator.policy })
+  const operations = { ...admins, ...operator, config: applying }
   stack.defer(async () => {
     if (app.server !== null) await app.stop()
   })
@@ -62,7 +67,7 @@ export async function buildServices(config: Config): Promise<Services> {
     upstreams: network.factory.sources.all().map(({ name, upstream, trust }) => ({
       name,
       url: upstream.url,
-      signs: trust.stored().signs || name === HOSTED ? 'yes' : 'unknown',
+      signs: name === HOSTED ? 'yes' : SIGNS[trust.signing],
     })),
     listen() {
       app.listen({ hostname: config.listen.host, port: config.listen.port })
@@ -95,6 +100,7 @@ export async function openOperations(
   return {
     upstreams,
     ...operator,
+    config: new ApplyAdmin({ db: storage.db, upstreams, policy: operator.policy }),
     accounts,
     views,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),

@@ -14,6 +14,7 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LogOps } from '../log/client.ts'
+import { LogFileMissing } from '../log/errors.ts'
 import { LOOKUP_BYTES_MAX } from '../log/lookup.ts'
 import { NOTE_CHARS_MAX } from '../log/note.ts'
 import { ENTRY_BYTES_MAX, TILE_BYTES, TILE_WIDTH } from '../log/tile.ts'
@@ -87,9 +88,16 @@ export function httpReader(base: string, pace: Pace = PACE): RegistryReader {
         const limits = { timeoutMs: READ_TIMEOUT_MS, bytesMax: NOTE_CHARS_MAX }
         return decode(await read('checkpoint', limits))
       },
-      readTile(path) {
+      async readTile(path) {
         const bytesMax = path.startsWith('tile/entries/') ? BUNDLE_BYTES_MAX : TILE_BYTES
-        return read(path, { timeoutMs: READ_TIMEOUT_MS, bytesMax })
+        try {
+          return await read(path, { timeoutMs: READ_TIMEOUT_MS, bytesMax })
+        } catch (error) {
+          const isMissing = error instanceof LogHttpError && error.code === 'missing'
+          throw isMissing
+            ? new LogFileMissing(`${path}: ${error.message}`, { cause: error })
+            : error
+        }
       },
       lookup(name, version, namespace) {
         const query = namespace === undefined ? '' : `?ns=${encodeURIComponent(namespace)}`

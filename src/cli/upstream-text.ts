@@ -97,11 +97,9 @@ function sampleLines({ sample }: ProbeView): string[] {
 }
 
 function signsText(view: UpstreamView): string {
-  if (view.kind === 'mirror') return '-'
-  if (view.signatures === 'off') return 'not asked'
-  const isOurs = view.kind === 'hosted'
-  if (isOurs || view.signatures === 'require' || view.signsSince !== null) return 'signed'
-  return 'unsigned'
+  if (view.signing === null) return '-'
+  if (view.kind === 'registry' && view.signatures === 'off') return 'not asked'
+  return view.signing === 'unknown' ? 'not asked yet' : view.signing
 }
 
 function credentialText({ credential }: UpstreamView): string {

@@ -2,7 +2,7 @@
  * People and their tokens: rows in, rows out. What a token allows is registries/accounts/accounts.ts.
  * @module
  */
-import { and, asc, desc, eq, type InferSelectModel, isNull } from 'drizzle-orm'
+import { and, asc, desc, eq, inArray, type InferSelectModel, isNull } from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
 import { token, user } from './schema-accounts.ts'
 
@@ -47,6 +47,12 @@ export class Users {
   }
 }
 
+/** By rowid, which drizzle's typed queries do not know. */
+const SPAN = `SELECT max(row) AS last, count(*) AS seen
+  FROM (SELECT rowid AS row FROM token WHERE rowid > ? ORDER BY rowid LIMIT ?)`
+const ENDED = `SELECT id FROM token
+  WHERE rowid > ? AND rowid <= ? AND (expires < ? OR revoked < ?)`
+
 export class Tokens {
   readonly #db: RegistryDb
 
@@ -89,5 +95,25 @@ export class Tokens {
 
   used(id: string, now: string): void {
     this.#db.orm.update(token).set({ lastUsed: now }).where(eq(token.id, id)).run()
+  }
+
+  /**
+   * Looks at the next `rows` rows after the row `after`, in the order of the file, and deletes those
+   * that expired or were revoked before `endedBefore`.
+   * @returns the row to go on after; null at the end of the table
+   */
+  forgetSome(after: number, rows: number, endedBefore: string): number | null {
+    const { database } = this.#db
+    const last = database.query<{ last: number | null; seen: number }, [number, number]>(SPAN)
+    const span = last.get(after, rows)
+    if (span === null || span.last === null) return null
+    const bounds = [after, span.last, endedBefore, endedBefore] as const
+    // Most often there is nothing, and nothing is written then.
+    const found = database.query<{ id: string }, [number, number, string, string]>(ENDED)
+    const ids = found.all(...bounds).map(({ id }) => id)
+    if (ids.length > 0) {
+      this.#db.transaction(() => this.#db.orm.delete(token).where(inArray(token.id, ids)).run())
+    }
+    return span.seen < rows ? null : span.last
   }
 }

@@ -4,7 +4,7 @@
  * than one thing has to happen.
  * @module
  */
-import { and, asc, eq, type InferSelectModel, isNull, lt } from 'drizzle-orm'
+import { and, asc, eq, inArray, type InferSelectModel, isNull, lt } from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
 import { token } from './schema-accounts.ts'
 import { oidcIssuer, oidcUse, trustedPublisher } from './schema-oidc.ts'
@@ -77,6 +77,23 @@ export class TrustedPublishers {
 
   removeIssuer(issuer: string): void {
     this.#db.orm.delete(oidcIssuer).where(eq(oidcIssuer.issuer, issuer)).run()
+  }
+
+  /** Forgets id tokens that nobody can use any more. @returns how many, at most `max` */
+  forgetUses(now: number, max: number): number {
+    const { orm } = this.#db
+    const ended = orm.select({ id: oidcUse.id }).from(oidcUse)
+    const ids = ended
+      .where(lt(oidcUse.expires, instantText(now)))
+      .limit(max)
+      .all()
+    if (ids.length === 0) return 0
+    const where = inArray(
+      oidcUse.id,
+      ids.map(({ id }) => id),
+    )
+    this.#db.transaction(() => orm.delete(oidcUse).where(where).run())
+    return ids.length
   }
 
   /** False: it was used before. @param expires Unix seconds */

@@ -9,7 +9,14 @@
  * @module
  */
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
-import { CheckpointError, LeafError, LookupError, NoteError, TileError } from './errors.ts'
+import {
+  CheckpointError,
+  LeafError,
+  LogFileMissing,
+  LookupError,
+  NoteError,
+  TileError,
+} from './errors.ts'
 import { type SignedCheckpoint, formatEvidence, formatFork } from './evidence.ts'
 import { type Leaf, type VersionLeaf, parseLeaf } from './leaf.ts'
 import { type LookupAnswer, parseLookup } from './lookup.ts'
@@ -32,7 +39,7 @@ import {
 export interface LogOps {
   /** The newest signed checkpoint. */
   readCheckpoint(): Promise<string>
-  /** A tile by its path; rejects when it cannot be had. */
+  /** A tile by its path; rejects when it cannot be had, with `LogFileMissing` when there is none. */
   readTile(path: string): Promise<Uint8Array>
   /** `<index>\n<record>\n\n<note>`. What this rejects with reaches the caller as it is. */
   lookup(name: string, version: string, namespace?: string): Promise<Uint8Array>
@@ -41,6 +48,8 @@ export interface LogOps {
 export type MisbehaviourCode =
   /** two signed trees that are not one history */
   | 'fork'
+  /** a smaller tree than one that it signed, whose tiles it does not have (any more) */
+  | 'rollback'
   /** a checkpoint that the log's key did not sign */
   | 'bad-signature'
   /** a signed text that is no checkpoint */
@@ -89,7 +98,7 @@ export class LogClient {
     this.#verifier = verifier
     this.#tiles = new TileCache(path =>
       ops.readTile(path).catch((cause: unknown) => {
-        throw unreachable(`cannot read ${path}`, cause)
+        throw cause instanceof LogFileMissing ? cause : unreachable(`cannot read ${path}`, cause)
       }),
     )
     if (remembered !== undefined) this.#latest = this.#open(remembered)
@@ -153,7 +162,7 @@ export class LogClient {
       const latest = this.#latest
       if (latest !== undefined && seen.checkpoint.size <= latest.checkpoint.size) {
         const isOlder = seen.checkpoint.size < latest.checkpoint.size
-        await (isOlder ? this.#checkTrees(seen, latest) : this.#checkTrees(latest, seen))
+        await (isOlder ? this.#checkOlder(seen, latest) : this.#checkTrees(latest, seen))
         return { seen, latest }
       }
       if (latest !== undefined) await this.#checkTrees(latest, seen)
@@ -162,6 +171,19 @@ export class LogClient {
         this.#latest = seen
         return { seen, latest: seen }
       }
+    }
+  }
+
+  // An older checkpoint from a cache that lags is fine: the log still has the newer tree. One that
+  // has the tiles of the older tree alone went back behind what it signed.
+  async #checkOlder(older: SignedCheckpoint, newer: SignedCheckpoint): Promise<void> {
+    try {
+      await this.#checkTrees(older, newer)
+    } catch (error) {
+      const missing = error instanceof LogUnreachable ? error.cause : undefined
+      if (!(missing instanceof LogFileMissing)) throw error
+      await this.#readHashes(older, rootSubtrees(older.checkpoint.size))
+      throw rollback(older, newer, missing)
     }
   }
 
@@ -200,6 +222,7 @@ export class LogClient {
         const read = this.#checkBatch(tree, plan, batch)
         return { read, keep: () => this.#tiles.keep(batch) }
       } catch (error) {
+        if (error instanceof LogFileMissing) throw unreachable('cannot read a tile', error)
         if (!(error instanceof TileError)) throw error
         failure = error
       }
@@ -253,6 +276,22 @@ function fork(
   const sizes = `sizes ${size} and ${newer.checkpoint.size}`
   const message = `${origin} signed two histories: its trees of ${sizes} contradict each other`
   return new LogMisbehaviour('fork', message, formatFork(older, newer, root, proof))
+}
+
+function rollback(
+  older: SignedCheckpoint,
+  newer: SignedCheckpoint,
+  missing: LogFileMissing,
+): LogMisbehaviour {
+  const { origin, size } = newer.checkpoint
+  const now = older.checkpoint.size
+  const message = `${origin} shows a tree of ${now} and signed one of ${size} before, whose tiles it does not have: it was rolled back, as from an old backup, or this is an old copy of it`
+  const evidence = formatEvidence('rollback', message, [
+    ['checkpoint now', older.note],
+    ['checkpoint before', newer.note],
+    ['answer for a tile', missing.message],
+  ])
+  return new LogMisbehaviour('rollback', message, evidence)
 }
 
 function badTile(

@@ -52,6 +52,15 @@ export class TileError extends Error {
   readonly code = 'bad-tile'
 }
 
+/**
+ * The log answers that it has no such file; whoever reads a log's files may reject with it, to tell
+ * this from an answer that does not come.
+ */
+export class LogFileMissing extends Error {
+  override readonly name = 'LogFileMissing'
+  readonly code = 'log-file-missing'
+}
+
 /** A proof that does not prove what it should. */
 export class ProofError extends Error {
   override readonly name = 'ProofError'

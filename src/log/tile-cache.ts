@@ -8,7 +8,7 @@
  * @module
  */
 import { HASH_BYTES } from '#hash'
-import { TileError } from './errors.ts'
+import { LogFileMissing, TileError } from './errors.ts'
 import { TILE_BYTES, TILE_WIDTH, type Tile, tilePath, tileRoot } from './tile.ts'
 
 /** Tiles that are kept: 16 MiB of full ones, the leaves of a lockfile of thousands of packages. */
@@ -94,7 +94,10 @@ export class TileCache {
     if (partial.error instanceof TileError) throw partial.error
     const full = await settle(this.#copy(fullPath(tile), TILE_BYTES))
     if (full.ok) return full.bytes.slice(0, length)
-    throw full.error instanceof TileError ? full.error : partial.error
+    if (full.error instanceof TileError) throw full.error
+    // The log lacks the tile only when it says so of both.
+    const isUnknown = partial.error instanceof LogFileMissing
+    throw isUnknown && !(full.error instanceof LogFileMissing) ? full.error : partial.error
   }
 
   // A copy, because whoever holds the original could still write to it after the check.

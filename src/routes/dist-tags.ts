@@ -7,18 +7,20 @@
  *     DELETE /-/package/<name>/dist-tags/<tag>
  *
  * The name is one segment (`@scope%2fname`), or two where something decoded it on the way. Only those
- * of packages that live here can be changed.
+ * of packages that live here can be changed. Through a view the list is that of the view.
  * @module
  */
 import { Elysia } from 'elysia'
 import { RegistryError } from '../registries/errors.ts'
 import { TagVersionShape } from '../registries/hosted/hosted-changes.ts'
 import { parsePackagePath } from '../registries/name.ts'
-import { tagList, type TagListNeeds } from '../registries/reading/tag-list.ts'
+import { servedTags, tagList, type TagListNeeds } from '../registries/reading/tag-list.ts'
 import type { Report } from './errors.ts'
-import { type Allowed, fresh, scoped } from './guarded.ts'
+import { type Allowed, type Asked, fresh, guarded, scoped } from './guarded.ts'
+import type { Guard } from './private.ts'
 import { rawPath } from './request.ts'
 import { jsonBody } from './small-body.ts'
+import type { Through } from './through.ts'
 import type { Who } from './who.ts'
 
 const PACKAGE = '/-/package/'
@@ -28,6 +30,14 @@ const TAGS = /^(.+)\/dist-tags(?:\/([^/]+))?\/?$/
 /** What the surface needs. @property prefix path part of the public URL, without its last slash */
 export type DistTagRoutesNeeds = TagListNeeds & {
   who: Who
+  prefix: string
+  report: Report
+  through: Through
+}
+
+/** What reading a list needs in a view, or of one registry alone. */
+export type TagReadingNeeds = Pick<TagListNeeds, 'proxy' | 'bodies'> & {
+  guard: Guard
   prefix: string
   report: Report
 }
@@ -44,7 +54,32 @@ export function distTagRoutes(needs: DistTagRoutesNeeds) {
   return app
 }
 
+/** The list alone. */
+export function tagReadingRoutes(needs: TagReadingNeeds) {
+  const work = guarded(needs.report)
+  const app = new Elysia({ name: 'dist-tags to read' })
+  for (const path of PATHS) {
+    const detail = { 'x-scope': 'public' } as const
+    app.get(
+      path,
+      work(asked => read(asked, needs)),
+      { detail },
+    )
+  }
+  return app
+}
+
+async function read({ request, server }: Asked, needs: TagReadingNeeds): Promise<Response> {
+  const { name } = targetOf(request, needs)
+  const { guard, proxy } = needs
+  // As packages.ts: of another registry nothing of what lives here can be learnt.
+  if (guard.isPrivate(name) && proxy.isHoused(name)) guard.assertReadable(request, server, name)
+  return fresh(await servedTags(needs, name))
+}
+
 async function list({ request, identity }: Allowed, needs: DistTagRoutesNeeds): Promise<Response> {
+  const seen = needs.through(request)
+  if (seen !== undefined) return await seen
   const { name } = targetOf(request, needs)
   return fresh(await tagList(needs, identity, name))
 }
@@ -62,7 +97,10 @@ function remove({ request, identity }: Allowed, needs: DistTagRoutesNeeds): Resp
   return fresh({ ok: true })
 }
 
-function targetOf(request: Request, { prefix }: DistTagRoutesNeeds): { name: string; tag: string } {
+function targetOf(
+  request: Request,
+  { prefix }: Pick<DistTagRoutesNeeds, 'prefix'>,
+): { name: string; tag: string } {
   const [, raw = '', rawTag = ''] = TAGS.exec(rawPath(request, prefix).slice(PACKAGE.length)) ?? []
   const path = parsePackagePath(`/${raw}`)
   if (path.kind !== 'packument') throw new RegistryError('bad-request', 'this names no package')

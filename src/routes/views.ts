@@ -12,6 +12,7 @@ import type { Explanations } from '../registries/reading/explanations.ts'
 import type { Passing } from '../registries/sources/passing.ts'
 import type { Records } from '../registries/reading/records.ts'
 import type { TrustedParties } from '../registries/sources/trusted-parties.ts'
+import { tagReadingRoutes } from './dist-tags.ts'
 import { errorResponse } from './errors.ts'
 import { healthRoutes, type ReadinessCheck } from './health.ts'
 import { keyRoutes } from './keys.ts'
@@ -46,6 +47,7 @@ export function buildReadingApp(needs: ReadingNeeds) {
     .use(sumdbRoutes({ records: needs.records, prefix, report }))
     .use(whyRoutes(needs))
     .use(passedRoutes({ passing: needs.passing, prefix, report }))
+    .use(tagReadingRoutes(needs))
     .use(packageRoutes(needs))
 }
 

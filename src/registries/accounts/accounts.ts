@@ -9,6 +9,7 @@
  */
 import { timingSafeEqual } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import type { TokenRow, Tokens, UserRow, Users } from '../../db/accounts.ts'
 import { ANONYMOUS, type Identity, type Scope, SCOPES } from './access.ts'
 import { timestamp } from '../timestamp.ts'
@@ -50,7 +51,7 @@ type Known = { row: TokenRow; user: UserRow | null; identity: Identity; usedMs: 
 export class Accounts {
   readonly #needs: AccountsNeeds
   readonly #adminHash: Buffer | null
-  readonly #known = new LRUCache<string, Known>({ max: REMEMBERED_MAX })
+  readonly #known = new LRUCache<string, Known>(atMost(REMEMBERED_MAX))
 
   constructor(needs: AccountsNeeds) {
     this.#needs = needs

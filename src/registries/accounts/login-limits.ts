@@ -10,6 +10,7 @@
  */
 import ipaddr from 'ipaddr.js'
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import { RegistryError } from '../errors.ts'
 
 const WINDOW_MS = 60_000
@@ -36,7 +37,7 @@ export type Attempt = { succeeded(): void }
 
 export class LoginLimits {
   readonly #now: () => Date
-  readonly #counts = new LRUCache<string, Count>({ max: COUNTED_MAX })
+  readonly #counts = new LRUCache<string, Count>(atMost(COUNTED_MAX))
 
   constructor(now: () => Date) {
     this.#now = now

@@ -9,6 +9,7 @@
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import { RegistryError } from '../errors.ts'
 import type { Credentials, Login } from './login.ts'
 import type { LoginLimits } from './login-limits.ts'
@@ -29,8 +30,8 @@ export class WebLogins {
   readonly #login: Login
   readonly #limits: LoginLimits
   readonly #now: () => Date
-  readonly #byDone = new LRUCache<string, UnderWay>({ max: UNDER_WAY_MAX })
-  readonly #byPage = new LRUCache<string, UnderWay>({ max: UNDER_WAY_MAX })
+  readonly #byDone = new LRUCache<string, UnderWay>(atMost(UNDER_WAY_MAX))
+  readonly #byPage = new LRUCache<string, UnderWay>(atMost(UNDER_WAY_MAX))
 
   constructor(login: Login, limits: LoginLimits, now: () => Date) {
     this.#login = login

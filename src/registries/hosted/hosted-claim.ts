@@ -56,7 +56,9 @@ export function assertCanHide({ upstreams }: Pick<ClaimNeeds, 'upstreams'>, name
     throw new RegistryError('bad-request', why, { package: name })
   }
   const names = upstreams.get(HOSTED)?.names ?? []
-  if (names.some(pattern => pattern !== name && matchesName(pattern, name))) return
+  // Everybody sees the names themselves.
+  const isNamed = names.includes(name)
+  if (!isNamed && names.some(pattern => matchesName(pattern, name))) return
   const scope = `${name.slice(0, name.indexOf('/'))}/*`
   throw refused(
     name,

@@ -69,6 +69,10 @@ export class HostedUpstream implements Asked, Housed {
     return this.#needs.hosted.get(name)?.access === 'restricted'
   }
 
+  hidden(): string[] {
+    return this.#needs.hosted.restricted()
+  }
+
   isEmpty(): boolean {
     return this.#needs.names().length === 0
   }

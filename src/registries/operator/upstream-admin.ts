@@ -14,8 +14,9 @@ import type { RegistryDb } from '../../db/registry-db.ts'
 import { SecretError, type Secrets } from '../../db/secrets.ts'
 import type { UpstreamRow, Upstreams } from '../../db/upstreams.ts'
 import { RegistryError } from '../errors.ts'
-import { type Probe, probe, type ProbeNeeds } from './probe.ts'
+import { type Planned, type Probe, probe, type ProbeNeeds } from './probe.ts'
 import type { SourceFactory } from '../sources/source-factory.ts'
+import { signingOf } from '../sources/trusted-parties.ts'
 import { timestamp } from '../timestamp.ts'
 import type { UpstreamOptions } from '../sources/upstream.ts'
 import { assertConfirmed, importKeys, type KeyImportNeeds } from './upstream-keys.ts'
@@ -96,14 +97,34 @@ export class UpstreamAdmin implements UpstreamOperations {
   }
 
   async probe(asked: NewUpstream): Promise<ProbeView> {
-    return probeView(await this.#probeNew(asked))
+    return probeView((await this.#probeNew(asked)).found)
   }
 
   async add(asked: NewUpstream, confirm: readonly string[]): Promise<UpstreamView> {
-    const found = await this.#probeNew(asked)
-    assertConfirmed(asked.name, found, confirm)
+    const { write } = await this.prepareAdd(asked, confirm)
+    write()
+    return this.#view(this.#row(asked.name))
+  }
+
+  /**
+   * The part of `add` that asks; `write` does the rest, alone or within the open transaction.
+   * @param confirm null: nobody could be shown the keys of a mirror of one of `planned` before
+   */
+  async prepareAdd(
+    asked: NewUpstream,
+    confirm: readonly string[] | null,
+    planned: readonly Planned[] = [],
+  ): Promise<Planned & { write: () => void }> {
+    const { found, row } = await this.#probeNew(asked, planned)
+    if (confirm !== null) assertConfirmed(asked.name, found, confirm)
+    const { keys } = found
+    const judgement = { keys, signs: row.signatures !== 'off' && keys.length > 0 }
+    return { row, judgement, write: () => this.#writeNew(asked, found) }
+  }
+
+  #writeNew(asked: NewUpstream, found: Probe): void {
     const { upstreams } = this.#needs
-    this.#save('upstream.add', asked.name, () => {
+    const change = () => {
       // Checked again: another change may have been saved while the server was asked.
       const row = this.#newRow(asked)
       const { name, kind, signatures } = row
@@ -116,8 +137,8 @@ export class UpstreamAdmin implements UpstreamOperations {
       if (kind === 'registry' && signatures !== 'off') {
         importKeys(this.#needs, row, found, row.created)
       }
-    })
-    return this.#view(this.#row(asked.name))
+    }
+    this.#save('upstream.add', asked.name, change, () => this.#noteKeyless(asked.name, found))
   }
 
   async probeChange(name: string, settings: UpstreamSettings): Promise<ProbeView | null> {
@@ -130,13 +151,23 @@ export class UpstreamAdmin implements UpstreamOperations {
     settings: UpstreamSettings,
     confirm: readonly string[],
   ): Promise<UpstreamView> {
+    const write = await this.prepareSet(name, settings, confirm)
+    write()
+    return this.#view(this.#row(name))
+  }
+
+  /** The part of `set` that asks. @returns what writes it, as `prepareAdd` */
+  async prepareSet(name: string, settings: UpstreamSettings, confirm: readonly string[]) {
     const found = await this.#probeSettings(name, settings)
     if (found !== null) assertConfirmed(name, found, confirm)
+    return () => this.#writeSettings(name, settings, found)
+  }
+
+  #writeSettings(name: string, settings: UpstreamSettings, found: Probe | null): void {
     const { upstreams } = this.#needs
-    this.#save('upstream.set', name, () => {
+    const change = () => {
       const before = this.#row(name)
-      const change = changeOf(before, settings, this.#factsOf(before))
-      upstreams.change(name, change)
+      upstreams.change(name, changeOf(before, settings, this.#factsOf(before)))
       const row = this.#row(name)
       for (const mirror of this.#mirrorsOf(name)) {
         if (mirror.namespace !== row.namespace) {
@@ -151,8 +182,8 @@ export class UpstreamAdmin implements UpstreamOperations {
       if (isFirst && row.kind === 'registry' && row.signatures !== 'off') {
         importKeys(this.#needs, row, found, this.#now())
       }
-    })
-    return this.#view(this.#row(name))
+    }
+    this.#save('upstream.set', name, change, () => this.#noteKeyless(name, found))
   }
 
   async remove(name: string): Promise<UpstreamView> {
@@ -184,6 +215,11 @@ export class UpstreamAdmin implements UpstreamOperations {
   }
 
   async approveKey(name: string, keyid: string): Promise<KeyView> {
+    return this.writeApproval(name, keyid)
+  }
+
+  /** What `approveKey` does: it asks nobody. */
+  writeApproval(name: string, keyid: string): KeyView {
     const row = this.#row(name)
     const source = this.#needs.factory.sources.get(name)
     if (source === undefined) {
@@ -199,19 +235,22 @@ export class UpstreamAdmin implements UpstreamOperations {
   }
 
   /** Carries out a change with its line of the audit trail, then puts it into effect. */
-  #save(action: string, name: string, change: () => void): void {
+  #save(action: string, name: string, change: () => void, after?: () => void): void {
     const { db, upstreams, factory, log } = this.#needs
     db.transaction(() => {
       const before = upstreams.get(name)
       const shown = before === null ? null : this.#view(before)
       change()
-      assertTable(upstreams.list())
-      const after = upstreams.get(name)
-      if (after !== null) this.#keepKind(after)
-      this.#write(action, name, shown, after === null ? null : this.#view(after))
+      assertTable(upstreams.list(), this.#housed())
+      const row = upstreams.get(name)
+      if (row !== null) this.#keepKind(row)
+      this.#write(action, name, shown, row === null ? null : this.#view(row))
+      db.afterCommit(() => {
+        log.publish()
+        this.#needs.changed(factory.reload())
+        after?.()
+      })
     })
-    log.publish()
-    this.#needs.changed(factory.reload())
   }
 
   #write(
@@ -244,11 +283,13 @@ export class UpstreamAdmin implements UpstreamOperations {
   }
 
   /** What can be refused without asking anybody is refused before anybody is asked. */
-  async #probeNew(asked: NewUpstream): Promise<Probe> {
-    const row = { ...this.#newRow(asked), signsSince: null, edition: '' }
-    assertTable([...this.#needs.upstreams.list(), row])
+  async #probeNew(asked: NewUpstream, planned: readonly Planned[] = []) {
+    const of = planned.find(({ row: { name } }) => name === asked.of)
+    const row = { ...this.#newRow(asked, of?.row), signsSince: null, edition: '' }
+    assertTable([...this.#needs.upstreams.list(), ...(of === undefined ? [] : [of.row]), row])
     this.#assertKind(row, false)
-    return await this.#probe(row, asked.secret ?? null, asked.sample)
+    const found = await this.#probe(row, asked.secret ?? null, asked.sample, of?.judgement)
+    return { row, found }
   }
 
   /** Nothing is asked when neither the place nor the way in changes. */
@@ -268,22 +309,24 @@ export class UpstreamAdmin implements UpstreamOperations {
     row: Pick<UpstreamRow, 'name' | 'url' | 'namespace' | 'mirrorOf'>,
     secret: UpstreamSecret | null,
     sample: string | undefined,
+    judgement?: Planned['judgement'],
   ): Promise<Probe> {
     const { name, url, namespace } = row
     const options: UpstreamOptions = { name, url, namespace, ...openSecret(secret ?? {}) }
-    const known = this.#needs.factory.sources.get(row.mirrorOf ?? name)?.trust.stored()
+    const trust = this.#needs.factory.sources.get(row.mirrorOf ?? name)?.trust
+    const known = judgement ?? trust?.stored()
     const judgedBy = known !== undefined && known.signs ? known : null
     const namespaces = [...new Set(this.#needs.upstreams.list().map(other => other.namespace))]
     const isMirror = row.mirrorOf !== null
     return await probe(this.#needs, { options, isMirror, sample, judgedBy, namespaces })
   }
 
-  #newRow(asked: NewUpstream) {
+  #newRow(asked: NewUpstream, planned: UpstreamRow | null = null) {
     const { upstreams } = this.#needs
     if (upstreams.get(asked.name) !== null) {
       throw new RegistryError('conflict', `there is an upstream ${asked.name} already`)
     }
-    const registry = asked.of === undefined ? null : upstreams.get(asked.of)
+    const registry = asked.of === undefined ? null : (upstreams.get(asked.of) ?? planned)
     return rowOf(asked, registry, this.#now())
   }
 
@@ -300,8 +343,19 @@ export class UpstreamAdmin implements UpstreamOperations {
   #factsOf(row: UpstreamRow): UpstreamFacts {
     const { upstreams } = this.#needs
     const isRecorded = upstreams.hasRecords(row.namespace)
-    const housed = row.kind === 'hosted' ? upstreams.packagesOf(row.namespace) : []
-    return { isRecorded, housed, hasSecret: this.#summaryOf(row) !== null, now: this.#now() }
+    const hidden = this.#needs.factory.sources.get(row.name)?.housed?.hidden() ?? []
+    const housed = row.kind === 'hosted' ? this.#housed() : []
+    const hasSecret = this.#summaryOf(row) !== null
+    return { isRecorded, housed, hidden, hasSecret, now: this.#now() }
+  }
+
+  /** The packages that live here, also those that not everybody may know of. */
+  #housed(): string[] {
+    const { upstreams, factory } = this.#needs
+    const names = factory.sources.all().flatMap(({ namespace, housed }) => {
+      return housed === undefined ? [] : upstreams.packagesOf(namespace).concat(housed.hidden())
+    })
+    return [...new Set(names)]
   }
 
   #keepSecret(row: Pick<UpstreamRow, 'name' | 'url'>, secret: UpstreamSecret | null): void {
@@ -319,7 +373,15 @@ export class UpstreamAdmin implements UpstreamOperations {
     const { upstreams, fetcher } = this.#needs
     const isDown = fetcher.stateOf(new URL(row.url).origin) === 'open'
     const keys = upstreams.keys(row.name)
-    return upstreamView(row, keys, this.#summaryOf(row), isDown ? 'down' : 'up')
+    const health = isDown ? 'down' : 'up'
+    const signing = row.kind === 'mirror' ? null : signingOf(row, this.#needs.factory.sources)
+    return upstreamView(row, keys, this.#summaryOf(row), { health, signing })
+  }
+
+  /** What the probe was told counts as asked. */
+  #noteKeyless(name: string, found: Probe | null): void {
+    if (found?.signatures !== 'unsigned') return
+    this.#needs.factory.sources.get(name)?.trust.notePublishesNone()
   }
 
   /** A credential that cannot be opened is asked without (source-factory.ts), and shown as none. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { UpstreamChange, UpstreamRow } from '../../db/upstreams.ts'
-import { AuthorityError, matchesName } from '../sources/authority.ts'
+import { type Authority, AuthorityError, matchesName } from '../sources/authority.ts'
 import { RegistryError } from '../errors.ts'
 import { authorityOf } from '../sources/source-factory.ts'
 import {
@@ -19,8 +19,11 @@ import {
 /** Names in one sentence: a line of a terminal. */
 const LEFT_SHOWN_MAX = 5
 
-/** Throws the reason when the rows can be read in two ways. @throws RegistryError conflict */
-export function assertTable(rows: readonly UpstreamRow[]): void {
+/**
+ * Throws the reason when the rows can be read in two ways, or take a package that lives here away.
+ * @throws RegistryError conflict
+ */
+export function assertTable(rows: readonly UpstreamRow[], housed: readonly string[] = []): void {
   const registries = rows.filter(({ kind }) => kind !== 'mirror')
   const owners = new Map<string, string>()
   for (const { name, namespace } of registries) {
@@ -32,29 +35,71 @@ export function assertTable(rows: readonly UpstreamRow[]): void {
     }
     owners.set(namespace, name)
   }
-  for (const { name, mirrorOf } of rows) {
-    const registry = rows.find(row => row.name === mirrorOf)
-    if (registry?.revisions !== true) continue
-    throw conflict(
-      `${registry.name} re-issues bytes and does not sign them: whether other bytes of ${name} are old or false nobody could tell, so it has no mirrors`,
-    )
+  for (const row of rows) {
+    const registry = rows.find(({ name }) => name === row.mirrorOf)
+    if (registry !== undefined) assertMirror(row, registry, rows)
   }
+  assertStay(ownersOf(rows), rows, housed)
+}
+
+function ownersOf(rows: readonly UpstreamRow[]): Authority {
   try {
-    authorityOf(rows)
+    return authorityOf(rows)
   } catch (error) {
     if (!(error instanceof AuthorityError)) throw error
     throw conflict(error.message)
   }
 }
 
+/** A narrower pattern of another registry would send that one the names, also of private packages. */
+function assertStay(
+  { ownerOf }: Authority,
+  rows: readonly UpstreamRow[],
+  housed: readonly string[],
+): void {
+  const house = rows.find(({ kind }) => kind === 'hosted')?.name
+  const taken = housed.filter(name => ownerOf(name) !== house)
+  if (taken.length === 0) return
+  const shown = taken.slice(0, LEFT_SHOWN_MAX).join(', ')
+  throw conflict(`these live here and stay: ${shown}: no other registry can own them`)
+}
+
+/**
+ * A mirror stands in for its registry and is compared with it and with its other mirrors: one place
+ * under two names would be compared with itself, and fail when it is wanted. That a mirror of one
+ * registry is another registry too is fine: many a company's server is both.
+ */
+function assertMirror(row: UpstreamRow, registry: UpstreamRow, rows: readonly UpstreamRow[]): void {
+  const { name, mirrorOf } = row
+  if (registry.revisions) {
+    throw conflict(
+      `${registry.name} re-issues bytes and does not sign them: whether other bytes of ${name} are old or false nobody could tell, so it has no mirrors`,
+    )
+  }
+  const url = normalUrl(row.url)
+  if (url === normalUrl(registry.url)) {
+    throw conflict(
+      `${name} is at the URL of ${registry.name} itself: a mirror is another place, so give it another URL or remove it`,
+    )
+  }
+  const twin = rows.find(
+    other => other.mirrorOf === mirrorOf && other.name !== name && normalUrl(other.url) === url,
+  )
+  if (twin === undefined) return
+  const [first, second] = [name, twin.name].toSorted()
+  throw conflict(`${second} is at the URL of ${first}, a mirror of ${mirrorOf} too: one is enough`)
+}
+
 /**
  * What a change is judged by. @property isRecorded whether the log has records of its namespace
  * @property housed the packages that live here, for the row that stands for them
+ * @property hidden those of them that not everybody may know of
  * @property hasSecret whether a credential is kept for its origin
  */
 export type UpstreamFacts = {
   isRecorded: boolean
   housed: readonly string[]
+  hidden: readonly string[]
   hasSecret: boolean
   now: string
 }
@@ -70,7 +115,7 @@ export function changeOf(
     throw new RegistryError('bad-request', `say what is to change of ${row.name}`)
   }
   if (row.kind === 'mirror') assertForMirror(settings)
-  if (row.kind === 'hosted') assertForHosted(row, settings, facts.housed)
+  if (row.kind === 'hosted') assertForHosted(row, settings, facts)
   const change: UpstreamChange = {
     ...(names !== undefined && { names }),
     ...(signatures !== undefined && { signatures }),
@@ -121,16 +166,24 @@ export function assertKind(
 function assertForHosted(
   row: UpstreamRow,
   { names, ...others }: UpstreamSettings,
-  housed: readonly string[],
+  { housed, hidden }: UpstreamFacts,
 ): void {
   const [other] = Object.keys(others)
   if (other !== undefined) {
     throw new RegistryError('bad-request', `${row.name} has no ${other} to change: only its names`)
   }
   const left = housed.filter(name => !names?.some(pattern => matchesName(pattern, name)))
-  if (left.length === 0) return
+  if (left.length === 0) return assertHidden(names ?? row.names, hidden)
   const shown = left.slice(0, LEFT_SHOWN_MAX).join(', ')
   throw conflict(`these live here and stay: ${shown}: keep them, or their scopes, in the names`)
+}
+
+/** Everybody sees the table of names; and a name next to it that is absent is asked of another. */
+function assertHidden(names: readonly string[], hidden: readonly string[]): void {
+  const told = hidden.find(name => names.includes(name))
+  if (told === undefined) return
+  const scope = `${told.slice(0, told.indexOf('/'))}/*`
+  throw conflict(`${told} is private, and everybody sees these names: give ${scope} in its place`)
 }
 
 /** Turned on again, it begins anew: what was seen while it was off is checked by no promise. */

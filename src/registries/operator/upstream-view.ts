@@ -41,6 +41,8 @@ export const UpstreamViewShape = Type.Object({
   revisions: Type.Boolean(),
   /** Since when versions are offered only after a look into their tarballs. */
   strictSince: TextOrNull,
+  /** What it says of its signatures, `unknown` before it was asked; null for a mirror. */
+  signing: Type.Union([words('signed', 'unsigned', 'unknown'), Type.Null()]),
   /** Since when it is known to sign; from then on it has to. */
   signsSince: TextOrNull,
   created: Type.String(),
@@ -103,11 +105,11 @@ export function upstreamView(
   row: UpstreamRow,
   keys: readonly UpstreamKeyRow[],
   credential: SecretSummary | null,
-  health: UpstreamView['health'],
+  { health, signing }: Pick<UpstreamView, 'health' | 'signing'>,
 ): UpstreamView {
   const { name, kind, mirrorOf, url, namespace, names, signatures, tarballs } = row
   const { signsSince, created, tarballOrigins, revisions, strictSince } = row
   const shown = { name, kind, of: mirrorOf, url, namespace, names, signatures, tarballs }
-  const more = { tarballOrigins, revisions, strictSince }
-  return { ...shown, ...more, signsSince, created, credential, keys: keys.map(keyView), health }
+  const more = { tarballOrigins, revisions, strictSince, signing, signsSince, created }
+  return { ...shown, ...more, credential, keys: keys.map(keyView), health }
 }

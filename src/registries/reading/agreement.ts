@@ -15,6 +15,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { Incidents } from '../../db/incidents.ts'
 import type { Packages, VersionRow } from '../../db/packages.ts'
@@ -65,7 +66,7 @@ const SILENT: Outcome = { changed: false, retryMs: SILENT_RETRY_MS }
 export class Agreement {
   readonly #needs: AgreementNeeds
   readonly #limits = new WeakMap<Mirror, LimitFunction>()
-  readonly #owed = new LRUCache<string, Owed>({ max: OWED_MAX })
+  readonly #owed = new LRUCache<string, Owed>(atMost(OWED_MAX))
 
   constructor(needs: AgreementNeeds) {
     this.#needs = needs

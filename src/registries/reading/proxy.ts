@@ -8,6 +8,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import type { DocumentHead, Documents } from '../../db/documents.ts'
 import type { Packages } from '../../db/packages.ts'
 import { absentError, RegistryError } from '../errors.ts'
@@ -83,8 +84,8 @@ type Current = Held & { quietUntilMs: number; isDoubted: boolean; rules: number 
 /** Serves packuments and manifests. */
 export class Proxy {
   readonly #needs: ProxyNeeds
-  readonly #held = new LRUCache<string, Current>({ max: HELD_PACKAGES_MAX })
-  readonly #rechecks = new LRUCache<string, number>({ max: HELD_PACKAGES_MAX })
+  readonly #held = new LRUCache<string, Current>(atMost(HELD_PACKAGES_MAX))
+  readonly #rechecks = new LRUCache<string, number>(atMost(HELD_PACKAGES_MAX))
   readonly #loading = new SingleFlight<Current | undefined>()
   readonly #refreshing = new SingleFlight<Current>()
   /** Counts the changes of the rules for serving. */

@@ -9,6 +9,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import type { CacheFiles } from '../../db/cache-files.ts'
 import type { DocumentHead, Documents } from '../../db/documents.ts'
 import type { Packages } from '../../db/packages.ts'
@@ -65,7 +66,7 @@ export class Refresher {
   readonly #needs: RefresherNeeds
   #sinceTrim = 0
   /** The keys and the rule that each package was last inspected by in this process. */
-  readonly #judgedBy = new LRUCache<string, string>({ max: JUDGEMENTS_MAX })
+  readonly #judgedBy = new LRUCache<string, string>(atMost(JUDGEMENTS_MAX))
 
   constructor(needs: RefresherNeeds) {
     this.#needs = needs

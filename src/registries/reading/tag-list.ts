@@ -1,6 +1,7 @@
 /**
  * The dist-tags of a package by themselves (`npm dist-tag ls`): of one that lives here from its
- * rows, of any other from its packument as it is served, so without tags of refused versions.
+ * rows, of any other from its packument as it is served, so without tags of refused versions. In a
+ * view, or of one registry alone, both from the packument as it is served there.
  * @module
  */
 import type { Identity } from '../accounts/access.ts'
@@ -25,7 +26,17 @@ export async function tagList(
   identity: Identity,
   name: string,
 ): Promise<Record<string, string>> {
-  if (isOurs(needs, name)) return needs.changes.tags(identity, name)
+  return isOurs(needs, name) ? needs.changes.tags(identity, name) : await servedTags(needs, name)
+}
+
+/**
+ * The dist-tags of a packument as it is served here: in a view, as that view moves them. Who may see
+ * the package is asked before. @throws RegistryError not-found, upstream-…
+ */
+export async function servedTags(
+  needs: Pick<TagListNeeds, 'proxy' | 'bodies'>,
+  name: string,
+): Promise<Record<string, string>> {
   const wanted = { form: 'abbreviated', own: false, noTombstones: false, addressed: false } as const
   const { body } = await needs.proxy.packument(name, wanted, false)
   const { data } = await needs.bodies.get(body, 'identity')

@@ -8,6 +8,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import { RegistryError } from '../errors.ts'
 import { type FetchLimits, FETCH_LIMITS } from '../fetch/fetch-limits.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
@@ -58,8 +59,8 @@ export class Mirror {
   readonly #upstream: Upstream
   readonly #probes: Upstream
   readonly #nowMs: () => number
-  readonly #present = new LRUCache<string, true>({ max: PRESENT_MAX })
-  readonly #absentUntilMs = new LRUCache<string, number>({ max: ABSENT_MAX })
+  readonly #present = new LRUCache<string, true>(atMost(PRESENT_MAX))
+  readonly #absentUntilMs = new LRUCache<string, number>(atMost(ABSENT_MAX))
   readonly #asking = new SingleFlight<boolean>()
   #aliveUntilMs = -1
 

@@ -14,6 +14,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import type { Incidents } from '../../db/incidents.ts'
 import type { Mirror } from './mirror.ts'
 import { firstYes } from './mirrors-hedge.ts'
@@ -44,7 +45,7 @@ export class Mirrors {
     namespace: string,
     incidents: Incidents,
     order: readonly string[] | null = null,
-    distrusted = new LRUCache<string, ReadonlySet<string>>({ max: DISTRUST_MAX }),
+    distrusted = new LRUCache<string, ReadonlySet<string>>(atMost(DISTRUST_MAX)),
   ) {
     this.#mirrors = mirrors
     this.#namespace = namespace

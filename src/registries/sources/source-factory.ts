@@ -81,7 +81,8 @@ export class SourceFactory {
     if (same !== undefined) return { ...same, mirrors }
     const place = this.#placeOf(row)
     const store = this.#needs.upstreams
-    const settings = { name, namespace, mode: row.signatures, store }
+    const isOurs = row.kind === 'hosted'
+    const settings = { name, isOurs, namespace, mode: row.signatures, store }
     const trust = new Trust({ ...this.#needs, ...settings, upstream: place.upstream })
     const { strictSince, revisions: revises } = row
     const more = { strictSince, revises, trust, mirrors }

@@ -20,6 +20,8 @@ export type Asked = Pick<Upstream, keyof Upstream>
 export type Housed = {
   /** Not everybody may know of it: nothing of it is logged. */
   isPrivate(name: string): boolean
+  /** The names of all that not everybody may know of. */
+  hidden(): string[]
   /** The entity tag of its packument as it is now; null when there is none. */
   etagOf(name: string): string | null
   /** It owns no name yet. */

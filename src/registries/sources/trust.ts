@@ -32,9 +32,20 @@ const KEYS_RETRY_MS = 30 * 1000
 /** What a packument of this registry is judged by. */
 export type Judgement = { keys: TrustedKey[]; signs: boolean }
 
-/** What trust is kept in. @property name the upstream's name */
+/**
+ * What is known of a registry's signatures. `unsigned`: it said that it has no keys, so what it
+ * serves is recorded on first use; `unknown`: it was not asked yet.
+ */
+export type Signing = 'signed' | 'unsigned' | 'unknown'
+
+/**
+ * What trust is kept in.
+ * @property name the upstream's name
+ * @property isOurs it is this registry itself
+ */
 export type TrustNeeds = {
   name: string
+  isOurs?: boolean
   namespace: string
   mode: 'auto' | 'require' | 'off'
   upstream: Pick<Upstream, 'fetchKeys'>
@@ -81,12 +92,30 @@ export class Trust {
     return this.#needs.mode !== 'auto' || this.#signsSince() !== null || this.#isUnsigned
   }
 
+  /** What everybody is told of its signatures. */
+  get signing(): Signing {
+    const { mode, store, namespace } = this.#needs
+    if (mode === 'off') return 'unsigned'
+    if (this.stored().signs) return 'signed'
+    // Nothing is recorded of a registry before it was asked: in an earlier process it said so.
+    return this.#isUnsigned || store.hasRecords(namespace) ? 'unsigned' : 'unknown'
+  }
+
+  /** It was asked by somebody else just now, and has no keys. */
+  notePublishesNone(): void {
+    this.#isUnsigned = true
+  }
+
   /** The keys and the rule as stored, without asking anybody. */
   stored(): Judgement {
     if (this.#needs.mode === 'off') return { keys: [], signs: false }
     const signs = this.#needs.mode === 'require' || this.#signsSince() !== null
+    // What we signed before we took another key stays good; of what is private there is no record
+    // that would say so.
+    const doesVouch = ({ state }: UpstreamKeyRow) =>
+      state !== 'pending' && (state !== 'retired' || this.#needs.isOurs === true)
     const keys = this.keys()
-      .filter(key => key.state !== 'pending' && key.state !== 'retired')
+      .filter(doesVouch)
       .map(({ keyid, spki, expires }) => ({ keyid, spki, expires }))
     return { keys, signs }
   }
@@ -147,7 +176,7 @@ export class Trust {
     along: (row: UpstreamKeyRow) => void,
   ): UpstreamKeyRow {
     const { name, store, log, db } = this.#needs
-    const changed = db.transaction(() => {
+    return db.transaction(() => {
       const [leafIdx = null] = this.#logKeys(action, [key])
       store.setKeyState(name, key.keyid, state)
       if (action === 'add') {
@@ -156,10 +185,9 @@ export class Trust {
       }
       const row = this.#known(key.keyid)
       along(row)
+      db.afterCommit(() => log.publish())
       return row
     })
-    log.publish()
-    return changed
   }
 
   /** Writes leaves about keys, in the caller's transaction. @returns their indexes */

@@ -14,6 +14,8 @@ import type { UpstreamKeyRow, UpstreamRow } from '../../db/upstreams.ts'
 import type { BreakerState } from '../fetch/breaker.ts'
 import { didDocument } from '../keys/did.ts'
 import type { OwnKeys, PublishedKey } from '../keys/own-key.ts'
+import type { Sources } from './source.ts'
+import type { Signing } from './trust.ts'
 
 /** One registry or mirror as `/-/registries` shows it. */
 export type Party = {
@@ -30,9 +32,9 @@ export type Party = {
   mode: 'auto' | 'require' | 'off'
   /**
    * `unsigned`: it publishes no keys; what it serves is recorded on first use, not vouched for.
-   * Null for a mirror: its registry's signatures count.
+   * `unknown`: it was not asked yet. Null for a mirror: its registry's signatures count.
    */
-  signatures: 'signed' | 'unsigned' | null
+  signatures: Signing | null
   tarballs: string
   /** Further origins that may send its tarballs. */
   tarballOrigins: string[]
@@ -45,8 +47,11 @@ export type Party = {
   keys: { keyid: string; expires: string | null; state: string; firstSeen: string }[]
 }
 
-/** What the parties are read from. */
+/** What the parties are read from. @property inUse what is known of each registry's signatures */
 export type TrustedPartiesNeeds = {
+  inUse: Pick<Sources, 'get'>
+  /** Is this a package that not everybody may know of? */
+  isPrivate: (name: string) => boolean
   upstreams: { list(): UpstreamRow[]; keys(upstream: string): UpstreamKeyRow[] }
   ownKeys: Pick<OwnKeys, 'current' | 'former' | 'published'>
   /** How the server at an origin does. */
@@ -108,9 +113,9 @@ export class TrustedParties {
       mirrorOf,
       url,
       namespace,
-      names: isRegistry ? names : [],
+      names: isRegistry ? names.filter(each => !this.#needs.isPrivate(each)) : [],
       mode: row.signatures,
-      signatures: isRegistry ? signaturesOf(row) : null,
+      signatures: isRegistry ? signingOf(row, this.#needs.inUse) : null,
       tarballs,
       tarballOrigins: row.tarballOrigins,
       revisions: row.revisions,
@@ -125,11 +130,11 @@ function isUsed({ kind, names }: UpstreamRow): boolean {
   return kind !== 'hosted' || names.length > 0
 }
 
-function signaturesOf(row: UpstreamRow): 'signed' | 'unsigned' {
+/** What is known of a registry's signatures; of one that is not in use, nothing. */
+export function signingOf({ name, kind }: UpstreamRow, inUse: Pick<Sources, 'get'>): Signing {
   // What lives here is signed by our own key, whatever the row says.
-  if (row.kind === 'hosted') return 'signed'
-  if (row.signatures === 'off') return 'unsigned'
-  return row.signatures === 'require' || row.signsSince !== null ? 'signed' : 'unsigned'
+  if (kind === 'hosted') return 'signed'
+  return inUse.get(name)?.trust.signing ?? 'unknown'
 }
 
 function shownKey({ keyid, expires, state, firstSeen }: UpstreamKeyRow): Party['keys'][number] {

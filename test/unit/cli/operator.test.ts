@@ -10,9 +10,10 @@ import { writeNextKey } from '../../../src/db/keys.ts'
 import { openRegistry } from '../../../src/db/open.ts'
 import { generateSigningKey } from '../../../src/registries/keys/own-key.ts'
 import { errorOf, FRESH, type Instance } from '../../fixtures/instance.ts'
-import { placeOf, serverOf, startMirrored } from '../../fixtures/mirrored.ts'
+import { placeOf, serverOf, serverOnce, startMirrored } from '../../fixtures/mirrored.ts'
 import { Client } from '../../fixtures/publishing.ts'
 import { Shell } from './upstream-shell.ts'
+import { until } from '../../fixtures/patience.ts'
 
 const NEXT_CHECK_MS = 1050
 const VICTIM = { name: 'victim', versions: [{ version: '1.0.0' }, { version: '1.1.0' }] }
@@ -181,7 +182,7 @@ describe('incidents', () => {
     const { shell, instance, registry, mirrors } = await start(1)
     mirrors[0]?.act({ do: 'swap', name: 'victim', version: '1.1.0' })
     await instance.packument('victim')
-    await Bun.sleep(200)
+    await until(async () => (await instance.get('victim/1.1.0')).status === 403)
     expect((await instance.get('victim/1.1.0')).status).toBe(403)
     const id = await firstIncident(shell)
     expect((await shell.run('incident', 'resolve', id)).err).toContain('say why')
@@ -237,8 +238,7 @@ describe('incidents', () => {
     mirror?.act({ do: 'swap', name: 'victim', version: '1.1.0' })
     mirror?.act({ do: 'forge-signature', how: 'bit-flip', name: 'victim', version: '1.1.0' })
     await instance.packument('victim')
-    await Bun.sleep(300)
-    expect(serverOf(await placeOf(instance, 'victim'))).not.toBe(mirror?.url)
+    expect(await serverOnce(registry.url, instance, 'victim')).toBe(registry.url)
     const id = await firstIncident(shell)
     await json(shell.run('incident', 'resolve', id, '--reason', 'restored from backup', '--json'))
     expect(serverOf(await placeOf(instance, 'victim'))).toBe(mirror?.url ?? '')
@@ -247,8 +247,7 @@ describe('incidents', () => {
     registry.act({ do: 'publish', name: 'victim', spec: { version: '1.2.0' } })
     await Bun.sleep(NEXT_CHECK_MS)
     await instance.packument('victim', FRESH)
-    await Bun.sleep(300)
-    expect(serverOf(await placeOf(instance, 'victim'))).not.toBe(mirror?.url)
+    expect(await serverOnce(registry.url, instance, 'victim')).toBe(registry.url)
     expect((await shell.run('incident', 'list')).out).toContain('returned')
   })
 })

@@ -184,7 +184,7 @@ describe('set and remove', () => {
   })
 
   test('a mirror belongs to its registry, which stays as long as the mirror does', async () => {
-    const args = ['add', 'near', acme.url, '--kind', 'mirror', '--of', 'acme', '--yes', '--json']
+    const args = ['add', 'near', open.url, '--kind', 'mirror', '--of', 'acme', '--yes', '--json']
     const { code, out } = await shell.upstream(...args)
     expect(code).toBe(0)
     const namespace = new URL(acme.url).host
@@ -194,6 +194,34 @@ describe('set and remove', () => {
     expect(removed.err).toContain('remove near first')
     expect((await shell.upstream('approve-key', 'near', KEYID())).code).toBe(2)
     expect((await shell.upstream('remove', 'near')).code).toBe(0)
+  })
+
+  test('two mirrors are two places, and neither is that of their registry', async () => {
+    const mirror = ['--kind', 'mirror', '--of', 'acme', '--yes']
+    await using place = startFixtureRegistry({ seed: 'acme' })
+    const refused = async (args: string[], reason: string) => {
+      const before = await listed()
+      const { code, err } = await shell.upstream(...args)
+      expect(code).toBe(2)
+      expect(err).toContain(reason)
+      expect(await listed()).toEqual(before)
+    }
+    await refused(['add', 'near', acme.url, ...mirror], 'is at the URL of acme itself')
+    expect((await shell.upstream('add', 'near', place.url, ...mirror)).code).toBe(0)
+    const same = place.url.replace(/\/$/, '')
+    await refused(
+      ['add', 'far', same, ...mirror],
+      'near is at the URL of far, a mirror of acme too',
+    )
+    expect((await shell.upstream('add', 'far', open.url, ...mirror)).code).toBe(0)
+    await refused(['set', 'far', '--url', place.url, '--yes'], 'near is at the URL of far')
+    await refused(['set', 'acme', '--url', place.url, '--yes'], 'is at the URL of acme itself')
+    // Of another registry it is another mirror.
+    const other = ['--kind', 'mirror', '--of', 'npm', '--yes']
+    expect((await shell.upstream('add', 'both', place.url, ...other)).code).toBe(0)
+    for (const name of ['near', 'far', 'both']) {
+      expect((await shell.upstream('remove', name)).code).toBe(0)
+    }
   })
 
   test('a new key waits for approve-key', async () => {

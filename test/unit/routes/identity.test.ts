@@ -96,4 +96,24 @@ describe('who this instance is and trusts', () => {
     const down = (await read()).registries.find(({ name }) => name === 'npm')
     expect(down?.health).toBe('down')
   })
+
+  test('a registry is called unsigned when it said so, not before', async () => {
+    upstream = startFixtureRegistry({ packages: PACKAGES })
+    upstream.act({ do: 'keys', answer: 'missing' })
+    instance = await Instance.start(upstream.url)
+    const read = async () => {
+      const body: unknown = await (await instance.get('-/registries')).json()
+      return Value.Parse(RegistriesShape, body).registries.map(each => each.signatures)
+    }
+    expect(await read()).toEqual(['unknown'])
+    expect((await instance.get('-/npm/v1/keys')).status).toBe(200)
+    expect(await read()).toEqual(['unknown'])
+    await instance.packument('victim')
+    expect(await read()).toEqual(['unsigned'])
+    await instance.restart({ wipeCache: true })
+    expect(await read()).toEqual(['unsigned'])
+    upstream.act({ do: 'keys', answer: 'normal' })
+    await instance.packument('victim', { 'cache-control': 'no-cache' })
+    expect(await read()).toEqual(['signed'])
+  })
 })

@@ -15,6 +15,7 @@ import { ABBREVIATED, FRESH, Instance, type Packument } from '../../fixtures/ins
 import type { PackageSpec } from '../../fixtures/registry-packages.ts'
 import { pointOf } from '../../fixtures/registry-keys.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../fixtures/registry.ts'
+import { until } from '../../fixtures/patience.ts'
 
 /** The registry says nothing about freshness: its answers are fresh for a second (freshness.ts). */
 const NEXT_CHECK_MS = 1050
@@ -319,9 +320,10 @@ describe('a registry that signs', () => {
     upstream.act({ do: 'publish', name: 'victim', spec: { version: '3.0.0' } })
     await instance.restart({ wipeCache: true })
     await instance.packument('@fixture/victim')
-    upstream.act({ do: 'delay', path: '/victim', ms: 300 })
+    upstream.act({ do: 'delay', path: '/victim', ms: 1_500 })
+    const before = upstream.count('/victim')
     const asked = instance.packument('victim')
-    await Bun.sleep(100)
+    await until(() => upstream.count('/victim') > before)
     expect((await approve(upstream.state.keys[1]?.keyid ?? '')).status).toBe(200)
     await asked
     const { versions } = await instance.packument('victim')

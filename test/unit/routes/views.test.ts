@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import * as fc from 'fast-check'
 import { givenToken, operate } from '../../fixtures/accounts.ts'
 import { errorOf, Instance, YARN_4 } from '../../fixtures/instance.ts'
+import { Client } from '../../fixtures/publishing.ts'
 import { serverOf } from '../../fixtures/mirrored.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../fixtures/registry.ts'
 
@@ -116,6 +117,45 @@ describe('a view', () => {
     const refused = await instance.packument('one', headers)
     expect(refused.versions['1.0.0']?.deprecated).toContain('not for this team')
     expect((await instance.packument('one')).versions['1.0.0']?.deprecated).toBeUndefined()
+  })
+
+  test('has the dist-tags of its own packuments, also of what lives here', async () => {
+    const names = ['@home/*']
+    await operate(instance, 'upstream/set', { name: 'hosted', settings: { names }, confirm: [] })
+    const ann = await Client.named(instance, 'ann')
+    for (const version of ['1.0.0', '1.1.0']) {
+      const access = 'restricted'
+      expect((await ann.publish({ name: '@home/five', version, access })).status).toBe(201)
+    }
+    const headers = await givenView('tags', { registries: ['npm', 'hosted'] })
+    await Client.named(instance, 'eve')
+    const inView = async (user: string) => {
+      const { authorization } = await givenToken(instance, { view: 'tags', scopes: ['read'], user })
+      return { authorization }
+    }
+    const rules = ['one', '@home/five'].map(name => {
+      return { match: `${name}@1.1.0`, action: 'deny', reason: 'not for this team' }
+    })
+    await operate(instance, 'policy/set', { view: 'tags', rules })
+    const tagsOf = async (name: string, by = headers, at = '') => {
+      const path = `${at}-/package/${name.replace('/', '%2f')}/dist-tags`
+      const answer = await instance.get(path, by)
+      return { status: answer.status, tags: answer.ok ? await answer.json() : null }
+    }
+    const [old, newest] = [{ latest: '1.0.0' }, { latest: '1.1.0' }]
+    expect(await tagsOf('one')).toEqual({ status: 200, tags: old })
+    expect((await instance.packument('one', headers))['dist-tags']).toEqual(old)
+    expect(await tagsOf('one', headers, '~/npm/')).toEqual({ status: 200, tags: old })
+    expect(await tagsOf('two')).toEqual({ status: 200, tags: newest })
+    expect(await tagsOf('one', {})).toEqual({ status: 200, tags: newest })
+    expect(await tagsOf('one', {}, '~/npm/')).toEqual({ status: 200, tags: newest })
+    expect((await tagsOf('@acme/four')).status).toBe(403)
+    expect(await tagsOf('@acme/four', {})).toEqual({ status: 200, tags: newest })
+    expect(await tagsOf('@home/five', await inView('ann'))).toEqual({ status: 200, tags: old })
+    for (const by of [{}, await inView('eve')]) {
+      expect((await tagsOf('@home/five', by)).status).toBe(404)
+    }
+    expect((await tagsOf('none')).status).toBe(404)
   })
 
   test('is met by the next request when it changes, and by 403 when it is removed', async () => {

@@ -7,6 +7,7 @@ import { Instance, YARN_4 } from '../../../fixtures/instance.ts'
 import { Recorder } from '../../../fixtures/recorder.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../../fixtures/registry.ts'
 import { Shell } from '../../cli/upstream-shell.ts'
+import { until } from '../../../fixtures/patience.ts'
 
 const BULK = '-/npm/v1/security/advisories/bulk'
 const TREE = '-/npm/v1/security/audits'
@@ -213,10 +214,10 @@ describe('changes while it runs', () => {
   })
 
   test('a request under way is answered, by whoever owns the name when it ends', async () => {
-    open.act({ do: 'delay', path: '/gamma', ms: 400 })
+    open.act({ do: 'delay', path: '/gamma', ms: 1_500 })
     acme.act({ do: 'add-package', package: { name: 'gamma', versions: [{ version: '5.0.0' }] } })
     const before = instance.packument('gamma')
-    await Bun.sleep(100)
+    await until(() => open.count('/gamma') > 0)
     expect((await shell.upstream('set', 'acme', '--names', '@acme/*', 'gamma')).code).toBe(0)
     expect(Object.keys((await before).versions)).toEqual(['5.0.0'])
     expect(Object.keys((await instance.packument('gamma')).versions)).toEqual(['5.0.0'])

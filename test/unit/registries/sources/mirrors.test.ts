@@ -147,7 +147,8 @@ describe('mirrors', () => {
     await server().goAway('black-hole')
     const started = performance.now()
     expect(await mirror.offers(PATH)).toBe(false)
-    expect(performance.now() - started).toBeLessThan(900)
+    // The registry itself is given 15 s.
+    expect(performance.now() - started).toBeLessThan(5_000)
   })
 
   test('one that is down is not asked any more', async () => {
