@@ -44,6 +44,9 @@ function build(outfile: string, commit: string): void {
       '--minify',
       '--bytecode',
       '--format=esm',
+      // One chunk for each lazy import: in a single file a start would also make the functions of
+      // every command and of what nobody asked for yet (3 MB), and each Worker would have a copy.
+      '--splitting',
       '--no-compile-autoload-dotenv',
       '--no-compile-autoload-bunfig',
       `--define=BUILD_COMMIT=${JSON.stringify(commit)}`,

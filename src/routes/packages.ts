@@ -8,6 +8,7 @@
  */
 import { Elysia } from 'elysia'
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../registries/at-most.ts'
 import type { Bodies, Sendable } from '../registries/bodies.ts'
 import { type ContentAddresses, isContentName } from '../registries/reading/content.ts'
 import { packError, RegistryError } from '../registries/errors.ts'
@@ -137,7 +138,7 @@ function answerOf(
 }
 
 /** What recent paths meant. Clients ask for the same few hundred names again and again. */
-const targets = new LRUCache<string, PackagePath>({ max: TARGETS_MAX })
+const targets = new LRUCache<string, PackagePath>(atMost(TARGETS_MAX))
 
 function targetOf(path: string): PackagePath {
   const known = targets.get(path)

@@ -258,7 +258,7 @@ function startWorker(url: string = workerUrl()): Worker {
   return new Worker(url, { ref: false })
 }
 
-/** Beside this file; in the binary, where all code is one file, at its path below src/. */
+/** Beside this file; in the binary, where all code lies in one folder, at its path below src/. */
 function workerUrl(): string {
   const isSource = import.meta.path.endsWith('/packument-pool.ts')
   const path = isSource ? './packument-worker.ts' : './registries/packument/packument-worker.ts'

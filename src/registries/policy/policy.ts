@@ -9,6 +9,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import type { VersionSummary } from '../../db/packages.ts'
 import type { PolicyRules, Provenances, RuleRow } from '../../db/policy-rules.ts'
 import { bornMs, decide, type Decision, type PolicyCode } from './policy-decide.ts'
@@ -57,7 +58,7 @@ type Listed = { rules: CheckedRule[]; rows: RuleRow[] }
 export class Policy {
   readonly #needs: PolicyNeeds
   readonly #views = new Map<string | null, Listed>()
-  readonly #ofPackage = new LRUCache<string, readonly CheckedRule[]>({ max: PACKAGES_MAX })
+  readonly #ofPackage = new LRUCache<string, readonly CheckedRule[]>(atMost(PACKAGES_MAX))
 
   constructor(needs: PolicyNeeds) {
     this.#needs = needs

@@ -10,6 +10,7 @@
  * @module
  */
 import { LRUCache } from 'lru-cache'
+import { atMost } from '../at-most.ts'
 import type { Samples } from '../../db/samples.ts'
 import { RegistryError } from '../errors.ts'
 import type { Mirror } from '../sources/mirror.ts'
@@ -69,7 +70,7 @@ export class Sampler implements Disposable {
   readonly counts = { same: 0, other: 0, mismatch: 0, failed: 0, bytes: 0 }
   readonly #needs: SamplerNeeds
   readonly #rounds = new Map<string, Round>()
-  readonly #recent = new LRUCache<string, true>({ max: RECENT_MAX, ttl: RECENT_MS })
+  readonly #recent = new LRUCache<string, true>({ ...atMost(RECENT_MAX), ttl: RECENT_MS })
   readonly #stop = new AbortController()
   readonly #timer: ReturnType<typeof setInterval>
 

@@ -179,10 +179,10 @@ describe('PackumentPool', () => {
       self.postMessage({ ok: true, bytes: data.bytes, result: { kind: 'unpack' } })
     }`
     const url = workerUrl('hang.ts', source)
-    await using pool = new PackumentPool({ workersMax: 1, jobTimeoutMs: 1_000, url })
+    await using pool = new PackumentPool({ workersMax: 1, jobTimeoutMs: 3_000, url })
     const hanging = pool.pack(bytes())
     const next = pool.unpack(Buffer.of(1, 2, 3))
-    expect(String(await failureOf(hanging))).toContain('no answer in 1000 ms')
+    expect(String(await failureOf(hanging))).toContain('no answer in 3000 ms')
     expect((await next).byteLength).toBe(3)
     expect(String(await failureOf(pool.manifest(bytes(), plan, 'own', 'x')))).toContain(
       'answered with "unpack"',
@@ -209,13 +209,14 @@ describe('PackumentPool', () => {
     const child = Bun.spawn([process.execPath, '-e', script], { stderr: 'inherit' })
     expect(await new Response(child.stdout).text()).toBe('true\n')
     expect(await child.exited).toBe(0)
-    expect(performance.now() - started).toBeLessThan(5_000)
+    // An idle Worker is kept for 20 s.
+    expect(performance.now() - started).toBeLessThan(15_000)
   })
 
   test('works on one large document at a time, and on small ones beside it', async () => {
     const source = `self.onmessage = async ({ data }) => {
       const started = performance.timeOrigin + performance.now()
-      await Bun.sleep(data.bytes.byteLength > 1000 ? 60 : 0)
+      await Bun.sleep(data.bytes.byteLength > 1000 ? 500 : 0)
       const ended = performance.timeOrigin + performance.now()
       const packed = new TextEncoder().encode(JSON.stringify([started, ended]))
       self.postMessage({ ok: true, bytes: data.bytes, result: { kind: 'pack', packed } })
