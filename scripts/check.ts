@@ -4,11 +4,13 @@
  * so that one run tells all; the exit code is 1 when any did. `--fast` stops after the unit tests.
  *
  * A test that needs a tool this machine lacks says "skipped" itself; which tools are missing is
- * said first and again at the end, so that a green run cannot be mistaken for a whole one.
+ * said first and again at the end, so that a green run cannot be mistaken for a whole one. The last
+ * lines name what failed, since of a run elsewhere often only the end is kept.
  * @module
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { report } from './failures.ts'
 
 const ROOT = join(import.meta.dir, '..')
 
@@ -17,12 +19,21 @@ const BINARY = join(ROOT, 'dist/npmx-registry')
 
 type Step = { title: string; command: string[]; folder?: string; env?: Record<string, string> }
 
-type Outcome = { title: string; result: 'passed' | 'FAILED' | 'none yet'; ms: number }
+/** `ending` and `output` (of stderr, where bun tells of tests) are for what is said of a failure. */
+type Outcome = {
+  title: string
+  result: 'passed' | 'FAILED' | 'none yet'
+  ms: number
+  ending: string
+  output: string
+}
 
 const BUN = process.execPath
 
 /** Tests that start processes or real clients take their time; a hang still ends. */
 const TEST_MS_MAX = 600_000
+/** For what a step wrote before it ended; what it left behind may hold the pipe for ever. */
+const DRAIN_MS_MAX = 2000
 
 function tests(title: string, folder: string): Step {
   const timeout = `--timeout=${TEST_MS_MAX}`
@@ -62,16 +73,42 @@ async function runStep(step: Step): Promise<Outcome> {
   console.log(`\n━━━ ${step.title} ━━━`)
   if (step.folder !== undefined && !hasTests(step.folder)) {
     console.log(`${step.folder} holds no tests yet`)
-    return { title: step.title, result: 'none yet', ms: 0 }
+    return { title: step.title, result: 'none yet', ms: 0, ending: '', output: '' }
   }
   const child = Bun.spawn(step.command, {
     cwd: ROOT,
     env: step.env ?? process.env,
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', 'inherit', 'pipe'],
   })
+  const stderr = passOn(child.stderr)
   const exitCode = await child.exited
+  const output = await stderr.end()
   const ms = performance.now() - started
-  return { title: step.title, result: exitCode === 0 ? 'passed' : 'FAILED', ms }
+  const ending = `${child.signalCode ?? `exit code ${exitCode}`}`
+  return { title: step.title, result: exitCode === 0 ? 'passed' : 'FAILED', ms, ending, output }
+}
+
+/** Shows what comes as it comes, and keeps it. */
+function passOn(stream: ReadableStream<Uint8Array>): { end: () => Promise<string> } {
+  const reader = stream.getReader()
+  const decoder = new TextDecoder()
+  let text = ''
+  const read = async () => {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      process.stderr.write(value)
+      text += decoder.decode(value, { stream: true })
+    }
+  }
+  const whole = read()
+  return {
+    end: async () => {
+      await Promise.race([whole, Bun.sleep(DRAIN_MS_MAX)])
+      await reader.cancel()
+      return text
+    },
+  }
 }
 
 function summary(outcomes: readonly Outcome[], missing: readonly string[]): string {
@@ -93,5 +130,8 @@ const outcomes: Outcome[] = []
 for (const step of process.argv.includes('--fast') ? FAST : [...FAST, ...SLOW]) {
   outcomes.push(await runStep(step))
 }
+const failed = outcomes.filter(({ result }) => result === 'FAILED')
 console.log(summary(outcomes, missing))
-process.exitCode = outcomes.some(({ result }) => result === 'FAILED') ? 1 : 0
+const told = report(failed.map(({ title, ending, output }) => ({ title, outcome: ending, output })))
+if (told.length > 0) console.log(['\n━━━ what failed ━━━', ...told].join('\n'))
+process.exitCode = failed.length > 0 ? 1 : 0

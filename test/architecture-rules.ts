@@ -97,6 +97,8 @@ const SEAMS = new Map<string, RegExp>([
   ['src/registries/lockfile/npmrc.ts', /^node:fs\/promises$/],
   // bun:sqlite has no online backup.
   ['src/db/backup-snapshot.ts', /^node:sqlite$/],
+  // What joins a change belongs to one request, and to none that runs beside it.
+  ['src/db/audit.ts', /^node:async_hooks$/],
 ])
 
 /** Files of log/ that wait: for the caller's reader, through an interface. */

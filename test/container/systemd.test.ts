@@ -12,7 +12,7 @@ import { startFixtureRegistry } from '../fixtures/registry.ts'
 const UNIT = join(import.meta.dir, '../../deploy/npmx-registry.service')
 /** Of 10, in tenths: systemd itself calls up to 2 "OK" and far less than that is not to be had. */
 const EXPOSURE_TENTHS_MAX = 20
-const READY_TIMEOUT_MS = 20_000
+const READY_TIMEOUT_MS = 60_000
 /** A user that owns nothing, as DynamicUser's. */
 const NOBODY = 65_534
 

@@ -14,7 +14,7 @@ import { installedPackages, lockEntries } from './installed.ts'
 import { clientsReady } from './ready.ts'
 
 const ready = await clientsReady()
-const TEST_TIMEOUT_MS = 60_000
+const TEST_TIMEOUT_MS = 300_000
 
 let stack: AsyncDisposableStack
 let npm: FixtureRegistry

@@ -21,7 +21,7 @@ import { type Client, newProject, type Project, runClient, type RunResult } from
 import { clientsAndServerReady, serverReady } from './ready.ts'
 import { type ServerProcess, startServer } from './server.ts'
 
-const TEST_TIMEOUT_MS = 180_000
+const TEST_TIMEOUT_MS = 300_000
 /** Those that have the command. */
 const AUDITORS: Client[] = ['npm11', 'npm12', 'pnpm']
 const STUB = join(import.meta.dir, 'tuf-stub.cjs')

@@ -15,7 +15,7 @@ import { clientsAndServerReady } from './ready.ts'
 import { type ServerProcess, startServer } from './server.ts'
 
 const ready = await clientsAndServerReady()
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 
 let registry: FixtureRegistry
 let server: ServerProcess

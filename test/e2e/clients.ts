@@ -28,7 +28,7 @@ export const LOCKFILES: Record<Client, string> = {
 }
 
 /** A client that hangs must not hold up the suite; the slowest refusal seen takes 12 s. */
-const CLIENT_TIMEOUT_MS = 60_000
+const CLIENT_TIMEOUT_MS = 120_000
 /** Wide and high enough that no client wraps a URL or clears what it asked. */
 const TERMINAL_COLUMNS = 300
 const TERMINAL_ROWS = 60

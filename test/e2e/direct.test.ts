@@ -14,7 +14,7 @@ import { installedPackages, lockEntries } from './installed.ts'
 import { clientsReady } from './ready.ts'
 
 const ready = await clientsReady()
-const TEST_TIMEOUT_MS = 90_000
+const TEST_TIMEOUT_MS = 300_000
 /** Locked by some clients although it suits no platform; on disk it is nowhere. */
 const LOCKED_ONLY = 'optional-nowhere@1.0.0'
 

@@ -17,7 +17,7 @@ import { clientsAndServerReady } from './ready.ts'
 import { runCommand, type ServerProcess, startServer } from './server.ts'
 
 const ready = await clientsAndServerReady()
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 /** The program reads no deno.lock (see the list of lockfiles in its help). */
 const VERIFIED: Client[] = ['npm11', 'npm12', 'pnpm', 'yarn1', 'yarn4', 'bun']
 /** yarn.lock of yarn 2 and later holds a checksum of yarn's own archive, not of the tarball. */

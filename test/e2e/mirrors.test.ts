@@ -26,7 +26,7 @@ import { expectInstalled } from './refused.ts'
 import { type ServerProcess, startServer } from './server.ts'
 
 const ready = await clientsAndServerReady()
-const TEST_TIMEOUT_MS = 240_000
+const TEST_TIMEOUT_MS = 300_000
 const INSTALLERS: Client[] = ['npm11', 'npm12', 'pnpm', 'yarn4', 'bun']
 /** What clients say when a tarball is not where they expect it. */
 const COMPLAINTS = /EALLOWREMOTE|TARBALL_URL_MISMATCH|EINTEGRITY/

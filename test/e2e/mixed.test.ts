@@ -17,7 +17,7 @@ import { addPerson, addToken, operate, PERSON } from './publishing.ts'
 import { clientsAndServerReady, serverReady } from './ready.ts'
 import { type ServerProcess, startServer } from './server.ts'
 
-const TEST_TIMEOUT_MS = 60_000
+const TEST_TIMEOUT_MS = 300_000
 const SCOPE = '@acme-private'
 const SECRET = `${SCOPE}/skunkworks`
 const PUBLIC = [

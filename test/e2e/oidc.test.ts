@@ -14,7 +14,7 @@ import { publishBodyOf } from '../fixtures/publishing.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../fixtures/registry.ts'
 import { type Client, installClients, newProject, runClient } from './clients.ts'
 
-const TIMEOUT_MS = 120_000
+const TIMEOUT_MS = 300_000
 const ADMIN_TOKEN = 'a'.repeat(40)
 const JOB = {
   aud: 'npm:127.0.0.1',

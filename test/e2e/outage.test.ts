@@ -17,7 +17,7 @@ import { type ServerProcess, startServer } from './server.ts'
 
 const ready = await clientsAndServerReady()
 const REDIRECTED = CLIENTS.filter(client => client !== 'yarn4')
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 /** A person waits this long for what the server has at hand, and not for a dead upstream. */
 const PATIENCE_MS = 5_000
 

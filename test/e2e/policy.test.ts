@@ -14,7 +14,7 @@ import { expectInstalled, expectRefused } from './refused.ts'
 import { runCommand, type ServerProcess, startServer } from './server.ts'
 
 const ready = await clientsAndServerReady()
-const TEST_TIMEOUT_MS = 60_000
+const TEST_TIMEOUT_MS = 300_000
 const REASON = 'broken on Tuesdays'
 const VICTIMS = ['victim', '@fixture/victim']
 /** Those that show a person the sentence itself; the others show the URL that opens it. */

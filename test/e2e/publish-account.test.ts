@@ -14,7 +14,7 @@ import { addPerson, byPassword, Machine, operate, PASSWORD, succeeded, told } fr
 import { clientsAndServerReady } from './ready.ts'
 import { type ServerProcess, startServer } from './server.ts'
 
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 const CLIENT = 'npm12'
 const PEOPLE = ['root', 'ana', 'ben'] as const
 const PASSWORD_TURN: Turn = { asks: /password:/i, answer: () => PASSWORD }

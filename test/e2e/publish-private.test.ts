@@ -26,7 +26,7 @@ import {
 import { clientsAndServerReady } from './ready.ts'
 import { runCommand, type ServerProcess, startServer } from './server.ts'
 
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 const STUB = join(import.meta.dir, 'tuf-stub.cjs')
 const SECRET = '@house/secret'
 /** As long as the other, so that what is said about the two can be compared. */

@@ -28,7 +28,7 @@ import {
 import { clientsAndServerReady } from './ready.ts'
 import { runCommand, type ServerProcess, startServer } from './server.ts'
 
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 const STUB = join(import.meta.dir, 'tuf-stub.cjs')
 const AUDITORS = new Set<PublishingClient>(['npm11', 'npm12', 'pnpm'])
 /** Npm looks at the packument first and refuses by itself what it finds there. */

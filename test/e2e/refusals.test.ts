@@ -15,7 +15,7 @@ import { expectInstalled, expectRefused } from './refused.ts'
 import { type ServerProcess, startServer } from './server.ts'
 
 const ready = await clientsAndServerReady()
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 const VICTIMS = ['victim', '@fixture/victim']
 /**
  * Deno 2.9 takes the highest version of a range whether it is deprecated or not, and stops at the

@@ -15,7 +15,7 @@ import { run as runVerify } from '../unit/cli/verify-project.ts'
 import { type Client, newProject, runClient } from './clients.ts'
 import { clientsReady } from './ready.ts'
 
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 const NAME = '@again/box'
 /** A client's question just after another's is answered from the same check of the registry. */
 const NEXT_CHECK_MS = 1_100

@@ -20,13 +20,13 @@ import { filesOf } from '../fixtures/kept-bytes.ts'
 
 const ROOT = join(import.meta.dir, '..', '..')
 /** Generous: a start takes well under a second, but test machines are busy. */
-const READY_TIMEOUT_MS = 20_000
+const READY_TIMEOUT_MS = 60_000
 const READY_POLL_MS = 25
 /** A server that does not end by itself within this is killed, and the test says so. */
-const STOP_TIMEOUT_MS = 10_000
-const COMMAND_TIMEOUT_MS = 60_000
-/** The server does not ask again about a package that it asked about a second ago. */
-const SEEN_TIMEOUT_MS = 10_000
+const STOP_TIMEOUT_MS = 30_000
+const COMMAND_TIMEOUT_MS = 120_000
+/** What is polled for comes within seconds; only what never comes takes this long. */
+const SEEN_TIMEOUT_MS = 60_000
 const SEEN_POLL_MS = 200
 
 /** Registries that are started by tests; nobody listens on the discard port. */
@@ -101,6 +101,12 @@ export class ServerProcess {
 
   get url(): string {
     return `http://127.0.0.1:${this.port}/`
+  }
+
+  /** Of the running process, for whoever looks at it from outside. */
+  get pid(): number {
+    if (this.child === null) throw new Error('the server does not run')
+    return this.child.pid
   }
 
   async start(): Promise<void> {

@@ -20,7 +20,7 @@ const LOCKFILE = join(import.meta.dir, '../fixtures/upgrade/package-lock.json')
 const VKEY = keys['log.key'].split('\n')[1] ?? ''
 const CONFLICT = 'de56219fc531a22c8c4ec3777d79d2a4'
 const RECORDS = 10
-const TEST_TIMEOUT_MS = 60_000
+const TEST_TIMEOUT_MS = 300_000
 
 const ready = await serverReady()
 let registry: FixtureRegistry

@@ -17,7 +17,7 @@ import {
 import { serverReady } from './ready.ts'
 import { startServer } from './server.ts'
 
-const TEST_TIMEOUT_MS = 120_000
+const TEST_TIMEOUT_MS = 300_000
 const CONCURRENT = 16
 
 describe.skipIf(!(await serverReady()))("npm's real signatures", () => {

@@ -15,7 +15,7 @@ import { clientsAndServerReady } from '../e2e/ready.ts'
 import { allKept } from '../fixtures/kept-bytes.ts'
 import { addUpstreams, SECRETS, World } from './canary-world.ts'
 
-const TEST_TIMEOUT_MS = 60_000
+const TEST_TIMEOUT_MS = 300_000
 const DEPENDENCIES = { 'alpha': '^1.0.0', '@acme/one': '1.0.0', '@basic/one': '1.1.0' }
 /** Without a question: at no terminal it would be answered by nobody. */
 const UNASKED: Partial<Record<PublishingClient, string[]>> = {

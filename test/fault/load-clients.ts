@@ -8,7 +8,7 @@ import { dlopen, ptr } from 'bun:ffi'
 import { gunzipSync } from 'node:zlib'
 
 const HEAD_END = Buffer.from('\r\n\r\n')
-const ANSWER_TIMEOUT_MS = 30_000
+const ANSWER_TIMEOUT_MS = 120_000
 /** AF_INET, SOCK_STREAM; SOL_SOCKET, SO_RCVBUF; MSG_NOSIGNAL (linux/socket.h). */
 const LINUX = { inet: 2, stream: 1, socketLevel: 1, receiveBuffer: 8, noSignal: 0x4000 } as const
 /** The smallest that Linux grants is about twice this. */

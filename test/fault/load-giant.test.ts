@@ -2,9 +2,14 @@
  * A packument of 100 MB with 20,000 signed versions (facts: L7).
  * Goal: it is served whole in every form, the process never holds more than four times its size,
  * and nobody who asks for something else waits for it.
+ *
+ * What is served is judged in every attempt; waits and memory by the best of a few, since when
+ * garbage is collected is the machine's affair too. So gross faults are seen: a document held once
+ * more, a loop held up. Whether it takes 10 MB or 10 ms more than yesterday is not.
  */
 import { expect, test } from 'bun:test'
-import { Pings, waitMsMax } from './load-pings.ts'
+import { ATTEMPTS_TIMEOUT_MS, bestOfAttempts } from './load-attempts.ts'
+import { Pings, waitsTooLong } from './load-pings.ts'
 import { canMeasure, LoadServer, startUpstream } from './load-server.ts'
 
 const GIANT = { name: 'giant', versions: 20_000, versionBytes: 5000 }
@@ -37,51 +42,59 @@ function wholeVersions(text: string): number {
     .length
 }
 
+/** The documents, and what was too much while they were read. */
+type Served = { forms: string[]; tooMuch: string[] }
+
+async function serve(server: LoadServer, size: number): Promise<Served> {
+  const { url } = server
+  await (await fetch(`${url}small`)).text()
+  await (await fetch(`${url}-/sumdb/lookup/small@1.0.0`)).text()
+  const hot = ['small', '-/sumdb/checkpoint', '-/sumdb/lookup/small@1.0.0', '-/ping', 'small']
+  await using pings = await Pings.start(hot.map(path => `${url}${path}`))
+  await Bun.sleep(500)
+  await pings.report('before')
+  const forms: string[] = []
+  for (const accept of [FULL, ABBREVIATED]) {
+    for (const encoding of ['gzip', 'identity']) {
+      const began = performance.now()
+      forms.push(await read(`${url}giant`, accept, encoding))
+      console.log(`${accept} ${encoding}: ${Math.round(performance.now() - began)} ms`)
+    }
+  }
+  const tooMuch = waitsTooLong('meanwhile', await pings.report('meanwhile'))
+  const { now, most } = server.memory
+  const memory = [size, most, now].map(bytes => Math.round(bytes / 1e6)).join(', ')
+  console.log(`document, most memory, memory now (MB): ${memory}`)
+  if (most > MEMORY_FACTOR * size) tooMuch.push(`document, most memory, memory now (MB): ${memory}`)
+  return { forms, tooMuch }
+}
+
 test.if(canMeasure)(
   '100 MB: served whole, in four times its size, and nobody waits',
   async () => {
     await using upstream = await startUpstream([GIANT, SMALL])
     const raw = await (await fetch(`${upstream.said}giant`)).bytes()
-    const size = raw.length
-    expect(size).toBeGreaterThan(100_000_000)
-    await using server = await LoadServer.start(upstream.said)
-    const { url } = server
-    await (await fetch(`${url}small`)).text()
-    await (await fetch(`${url}-/sumdb/lookup/small@1.0.0`)).text()
-    const hot = ['small', '-/sumdb/checkpoint', '-/sumdb/lookup/small@1.0.0', '-/ping', 'small']
-    await using pings = await Pings.start(hot.map(path => `${url}${path}`))
-    await Bun.sleep(500)
-    await pings.report('before')
-
-    const forms: string[] = []
-    for (const accept of [FULL, ABBREVIATED]) {
-      for (const encoding of ['gzip', 'identity']) {
-        const began = performance.now()
-        forms.push(await read(`${url}giant`, accept, encoding))
-        console.log(`${accept} ${encoding}: ${Math.round(performance.now() - began)} ms`)
-      }
-    }
-    const { ours, control } = await pings.report('meanwhile')
-    const { now, most } = server.memory
-    const megabytes = [size, most, now].map(bytes => Math.round(bytes / 1e6))
-    console.log(`document, most memory, memory now (MB): ${megabytes.join(', ')}`)
-
-    const [full, fullPlain, short, shortPlain] = forms
-    expect(fullPlain === full).toBe(true)
-    expect(shortPlain === short).toBe(true)
-    // Byte for byte the registry's, but for where its tarballs are.
-    const expected = new TextDecoder()
-      .decode(raw)
-      .replaceAll(`"${upstream.said}giant/`, `"${url}giant/`)
-    expect(full === expected).toBe(true)
-    expect(wholeVersions(full ?? '{}')).toBe(GIANT.versions)
-    expect(wholeVersions(short ?? '{}')).toBe(GIANT.versions)
-    expect(ours.max).toBeLessThanOrEqual(waitMsMax(control.max))
-    expect(most).toBeLessThanOrEqual(MEMORY_FACTOR * size)
-    const log = await (await fetch(`${url}-/sumdb/checkpoint`)).text()
-    expect(log.split('\n')[1]).toBe(String(GIANT.versions + SMALL.versions + 1))
+    expect(raw.length).toBeGreaterThan(100_000_000)
+    await bestOfAttempts(async () => {
+      await using server = await LoadServer.start(upstream.said)
+      const { url } = server
+      const { forms, tooMuch } = await serve(server, raw.length)
+      const [full, fullPlain, short, shortPlain] = forms
+      expect(fullPlain === full).toBe(true)
+      expect(shortPlain === short).toBe(true)
+      // Byte for byte the registry's, but for where its tarballs are.
+      const expected = new TextDecoder()
+        .decode(raw)
+        .replaceAll(`"${upstream.said}giant/`, `"${url}giant/`)
+      expect(full === expected).toBe(true)
+      expect(wholeVersions(full ?? '{}')).toBe(GIANT.versions)
+      expect(wholeVersions(short ?? '{}')).toBe(GIANT.versions)
+      const log = await (await fetch(`${url}-/sumdb/checkpoint`)).text()
+      expect(log.split('\n')[1]).toBe(String(GIANT.versions + SMALL.versions + 1))
+      return tooMuch
+    })
   },
-  120_000,
+  ATTEMPTS_TIMEOUT_MS,
 )
 
 test.if(!canMeasure)('is skipped: this is not Linux, or there is no program', () => {

@@ -28,7 +28,7 @@ test.if(canMeasure)(
       expect(new Set(answers.map(({ digest }) => digest)).size).toBe(1)
     }
   },
-  60_000,
+  300_000,
 )
 
 test.if(!canMeasure)('is skipped: this is not Linux, or there is no program', () => {

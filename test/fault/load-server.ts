@@ -10,9 +10,9 @@ import { join } from 'node:path'
 import { programUnderTest } from '../e2e/server.ts'
 import type { Catalogue } from './load-upstream.ts'
 
-const READY_TIMEOUT_MS = 20_000
+const READY_TIMEOUT_MS = 60_000
 const READY_POLL_MS = 10
-const STOP_TIMEOUT_MS = 10_000
+const STOP_TIMEOUT_MS = 30_000
 
 /** Where these tests can measure; elsewhere they say that they are skipped. */
 export const canMeasure = process.platform === 'linux' && programUnderTest() !== null
@@ -26,14 +26,15 @@ export class LoadServer {
   readonly #upstream: string
   #child: Bun.Subprocess<'ignore', 'ignore', 'pipe'> | null = null
 
-  private constructor(upstream: string) {
+  private constructor(upstream: string, dataDir?: string) {
     this.#upstream = upstream
     this.port = freePort()
-    this.dataDir = mkdtempSync(join(tmpdir(), 'npmx-registry-load-'))
+    this.dataDir = dataDir ?? mkdtempSync(join(tmpdir(), 'npmx-registry-load-'))
   }
 
-  static async start(upstream: string): Promise<LoadServer> {
-    const server = new LoadServer(upstream)
+  /** @param dataDir of another one, restored: it is taken, and removed in the end */
+  static async start(upstream: string, dataDir?: string): Promise<LoadServer> {
+    const server = new LoadServer(upstream, dataDir)
     await server.start()
     return server
   }

@@ -3,10 +3,15 @@
  * Goal: they cost next to no memory, everybody else is answered at once, and what they hold comes
  * back when they go. That silent connections are closed after the idle timeout is Bun's own and
  * takes a minute; it is not waited for here.
+ *
+ * Memory is judged in every attempt, waits by the best of a few. A server that begins all answers
+ * at once (everybody waits for seconds) or holds a copy for each (gigabytes) is seen; that turns of
+ * the loop became somewhat longer is not. What the kernel holds for the readers is not counted.
  */
 import { expect, test } from 'bun:test'
+import { ATTEMPTS_TIMEOUT_MS, bestOfAttempts } from './load-attempts.ts'
 import { StalledReaders } from './load-clients.ts'
-import { Pings, waitMsMax } from './load-pings.ts'
+import { Pings, waitsTooLong } from './load-pings.ts'
 import { canMeasure, LoadServer, startUpstream } from './load-server.ts'
 
 const READERS = 1000
@@ -38,39 +43,46 @@ async function settled(server: LoadServer): Promise<number> {
   return least
 }
 
+/** Returns what was too much while readers were stalled. */
+async function stall(server: LoadServer, pings: Pings, encoding: string): Promise<string[]> {
+  const headers = { 'accept-encoding': encoding, 'accept': 'application/json' }
+  const whole = async () => {
+    const response = await fetch(`${server.url}large`, { headers, decompress: false })
+    return (await response.bytes()).length
+  }
+  const size = await whole()
+  const before = await settled(server)
+  await pings.report(`before, ${encoding}`)
+  let most = 0
+  {
+    using _readers = new StalledReaders(server.port, '/large', encoding, READERS)
+    most = await watch(server)
+  }
+  const title = `with stalled readers, ${encoding}`
+  const waits = await pings.report(title)
+  const after = await settled(server)
+  const [mb, ...memory] = [size, before, most, after].map(bytes => Math.round(bytes / 1e6))
+  console.log(`${encoding} of ${mb} MB: memory before, most, after (MB) ${memory.join(', ')}`)
+  expect(most - before).toBeLessThanOrEqual(GROWTH_BYTES_MAX)
+  expect(after - before).toBeLessThanOrEqual(GROWTH_BYTES_MAX / 2)
+  expect(await whole()).toBe(size)
+  return waitsTooLong(title, waits)
+}
+
 test.if(canMeasure)(
   `${READERS} stalled readers of 20 MB`,
   async () => {
     await using upstream = await startUpstream([LARGE, SMALL])
-    await using server = await LoadServer.start(upstream.said)
-    const { url } = server
-    await (await fetch(`${url}small`)).text()
-    await using pings = await Pings.start([`${url}small`, `${url}-/sumdb/checkpoint`])
-    for (const encoding of ['identity', 'gzip']) {
-      const headers = { 'accept-encoding': encoding, 'accept': 'application/json' }
-      const body = await (await fetch(`${url}large`, { headers, decompress: false })).bytes()
-      const before = await settled(server)
-      await pings.report(`before, ${encoding}`)
-      let most = 0
-      {
-        using _readers = new StalledReaders(server.port, '/large', encoding, READERS)
-        most = await watch(server)
-      }
-      const { ours, control } = await pings.report(`with stalled readers, ${encoding}`)
-      const after = await settled(server)
-      const [size, ...megabytes] = [body.length, before, most, after].map(b => Math.round(b / 1e6))
-      console.log(
-        `${encoding} of ${size} MB: memory before, most, after (MB) ${megabytes.join(', ')}`,
-      )
-      expect(most - before).toBeLessThanOrEqual(GROWTH_BYTES_MAX)
-      expect(after - before).toBeLessThanOrEqual(GROWTH_BYTES_MAX / 2)
-      expect(ours.p99).toBeLessThanOrEqual(waitMsMax(control.max))
-      expect(ours.max).toBeLessThanOrEqual(waitMsMax(control.max))
-      const again = await (await fetch(`${url}large`, { headers, decompress: false })).bytes()
-      expect(again.length).toBe(body.length)
-    }
+    await bestOfAttempts(async () => {
+      await using server = await LoadServer.start(upstream.said)
+      const { url } = server
+      await (await fetch(`${url}small`)).text()
+      await using pings = await Pings.start([`${url}small`, `${url}-/sumdb/checkpoint`])
+      const identity = await stall(server, pings, 'identity')
+      return [...identity, ...(await stall(server, pings, 'gzip'))]
+    })
   },
-  120_000,
+  ATTEMPTS_TIMEOUT_MS,
 )
 
 test.if(!canMeasure)('is skipped: this is not Linux, or there is no program', () => {

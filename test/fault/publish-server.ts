@@ -64,6 +64,15 @@ export class Served implements AsyncDisposable {
     return fetch(`${this.url}${path}`, { headers: AUTHORIZED, redirect: 'manual' })
   }
 
+  /** Asks the admin API. */
+  post(path: string, body: unknown, headers: Record<string, string>): Promise<Response> {
+    return fetch(`${this.url}-/api/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...AUTHORIZED, ...headers },
+      body: JSON.stringify(body),
+    })
+  }
+
   publish(release: Release): Promise<Response> {
     return fetch(`${this.url}${release.name.replace('/', '%2f')}`, {
       method: 'PUT',

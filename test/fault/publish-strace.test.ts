@@ -52,7 +52,7 @@ async function makeBase(): Promise<TemporaryDir> {
 }
 
 async function run(command: string[]): Promise<string> {
-  const child = Bun.spawn(command, { stdout: 'pipe', stderr: 'ignore', timeout: 30_000 })
+  const child = Bun.spawn(command, { stdout: 'pipe', stderr: 'ignore', timeout: 60_000 })
   const output = await new Response(child.stdout).text()
   await child.exited
   return output
@@ -156,7 +156,7 @@ describe('a fault at every system call of a publish', () => {
       )
       expect(hits.length).toBeGreaterThan(outcomes.length * (1 - MISSES_MAX))
     },
-    { timeout: SECONDS * 1000 + 60_000 },
+    { timeout: SECONDS * 1000 + 240_000 },
   )
 
   test.if(strace === null)('is skipped: strace is not installed', () => {

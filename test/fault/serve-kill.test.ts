@@ -13,6 +13,7 @@ import { parseLookup } from '../../src/log/lookup.ts'
 import { newVerifier } from '../../src/log/note.ts'
 import { startFixtureRegistry } from '../fixtures/registry.ts'
 import { canMeasure, LoadServer } from './load-server.ts'
+import { leastMs, until } from '../fixtures/patience.ts'
 
 const KILLS = Number(process.env['KILLS'] ?? 60)
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
@@ -21,8 +22,10 @@ const PACKAGES = 400
 const VERSIONS = 4
 /** Askers at once, while the program is killed. */
 const LANES = 8
-/** A second process must give up within this. */
-const REFUSAL_MS_MAX = 2000
+/** What most lives answer at least before they end, so that there is something to lose. */
+const RECORDS_PER_LIFE_MIN = 3
+/** A second process must give up within this; SQLite's own patience is 5 s. */
+const REFUSAL_MS_MAX = 4_000
 
 /** What the program said before it died: records by what was asked, and signed checkpoints. */
 type Witnessed = { records: Map<string, { index: number; text: string }>; notes: Set<string> }
@@ -92,6 +95,9 @@ async function loadAndKill(server: LoadServer, random: () => number, seen: Witne
   const life = { isOver: false }
   const lanes = Array.from({ length: LANES }, () => askUntilGone(server.url, random, seen, life))
   const asking = Promise.allSettled(lanes)
+  // Some are killed before they have said anything; how long that takes is the machine's affair.
+  const wanted = seen.records.size + (random() < 0.8 ? RECORDS_PER_LIFE_MIN : 0)
+  await until(() => seen.records.size >= wanted)
   await Bun.sleep(random() * 250)
   // From here on a question may fail; an answer that is whole counts all the same.
   life.isOver = true
@@ -165,19 +171,20 @@ describe.if(canMeasure)('kill -9 of serve', () => {
     await using upstream = startFixtureRegistry({})
     await using server = await LoadServer.start(upstream.url)
     for (const listen of [`127.0.0.1:${server.port}`, '127.0.0.1:0']) {
-      const began = performance.now()
-      const second = server.spawn(listen)
-      const said = await new Response(second.stderr).text()
-      expect(await second.exited).toBe(2)
-      expect(performance.now() - began).toBeLessThan(REFUSAL_MS_MAX)
-      expect(said).toContain(server.dataDir)
+      const tookMs = await leastMs(REFUSAL_MS_MAX, async () => {
+        const second = server.spawn(listen)
+        const said = await new Response(second.stderr).text()
+        expect(await second.exited).toBe(2)
+        expect(said).toContain(server.dataDir)
+      })
+      expect(tookMs).toBeLessThan(REFUSAL_MS_MAX)
     }
     expect((await fetch(`${server.url}alpha`)).status).toBe(200)
     // Freed by a kill, not by a clean end.
     await server.kill()
     await server.start()
     expect((await fetch(`${server.url}alpha`)).status).toBe(200)
-  }, 60_000)
+  }, 120_000)
 })
 
 test.if(!canMeasure)('is skipped: this is not Linux, or there is no program', () => {

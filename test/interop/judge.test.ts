@@ -26,9 +26,9 @@ const NOTES = 10_000
 const FSCK = 'github.com/transparency-dev/tessera/cmd/fsck@v1.0.4'
 // The first run downloads and compiles fsck's dependencies.
 const BUILD_MS = 300_000
-const JUDGE_MS = 60_000
+const JUDGE_MS = 300_000
 // A judge that waits for ever is killed, which no test takes for acceptance.
-const VERDICT_MS = 20_000
+const VERDICT_MS = 60_000
 
 const go = Bun.which('go')
 if (go === null) console.warn('skipped: no `go` on PATH, so no judge of the log that is not ours')

@@ -41,9 +41,9 @@ const PACKAGES = [
 ]
 // The first run downloads and compiles golang.org/x/mod.
 const BUILD_MS = 300_000
-const JUDGE_MS = 60_000
+const JUDGE_MS = 300_000
 // A judge that waits for ever is killed, which no test takes for acceptance.
-const VERDICT_MS = 20_000
+const VERDICT_MS = 60_000
 
 const go = Bun.which('go')
 if (go === null) console.warn('skipped: no `go` on PATH, so no client of Go reads the log')

@@ -5,7 +5,8 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { errorOf, FRESH, type Instance } from '../../fixtures/instance.ts'
-import { placeOf, serverOf, startMirrored } from '../../fixtures/mirrored.ts'
+import { placeOf, serverOf, serverOnce, startMirrored } from '../../fixtures/mirrored.ts'
+import { until } from '../../fixtures/patience.ts'
 
 const NEXT_CHECK_MS = 1050
 
@@ -17,13 +18,13 @@ afterEach(() => cleanup.disposeAsync())
 
 /** Asks until what the mirrors said has taken effect; the comparison may end after the answer. */
 async function untilCompared(instance: Instance, name: string, version: string): Promise<string> {
-  for (let tries = 0; tries < 40; tries += 1) {
+  let tarball = ''
+  await until(async () => {
     const { versions } = await instance.packument(name)
-    const tarball = versions[version]?.dist.tarball ?? ''
-    if (tarball.includes('/-/blocked/')) return tarball
-    await Bun.sleep(50)
-  }
-  return ''
+    tarball = versions[version]?.dist.tarball ?? ''
+    return tarball.includes('/-/blocked/')
+  })
+  return tarball
 }
 
 describe('agreement', () => {
@@ -35,6 +36,7 @@ describe('agreement', () => {
   test('other bytes with a valid signature refuse the version, with both sides as evidence', async () => {
     const { mirrors, registry, instance } = await startMirrored(cleanup, { packages: [VICTIM] }, 2)
     mirrors[0]?.act({ do: 'swap', name: 'victim', version: '1.1.0' })
+    await untilCompared(instance, 'victim', '1.1.0')
     const packument = await instance.packument('victim')
     expect(packument.versions['1.1.0']?.dist.tarball).toBe(
       `${instance.url}-/blocked/victim@1.1.0/conflict`,
@@ -72,10 +74,10 @@ describe('agreement', () => {
   test('a mirror that is slow holds nothing up, and its word counts when it comes', async () => {
     const { mirrors, instance } = await startMirrored(cleanup, { packages: [VICTIM] }, 2)
     mirrors[1]?.act({ do: 'swap', name: 'victim', version: '1.1.0' })
-    mirrors[1]?.act({ do: 'delay', path: '/victim', ms: 800 })
+    mirrors[1]?.act({ do: 'delay', path: '/victim', ms: 3_000 })
     const started = performance.now()
     const first = await instance.packument('victim')
-    expect(performance.now() - started).toBeLessThan(700)
+    expect(performance.now() - started).toBeLessThan(2_900)
     expect(first.versions['1.1.0']?.dist.tarball).toContain('victim-1.1.0.tgz')
     expect(await untilCompared(instance, 'victim', '1.1.0')).toContain('/-/blocked/')
     expect((await instance.get('victim/-/victim-1.1.0.tgz')).status).toBe(403)
@@ -93,7 +95,7 @@ describe('agreement', () => {
       mirrors[0]?.act({ do: 'forge-signature', how, name: 'victim', version: '1.1.0' })
       const { versions } = await instance.packument('victim')
       expect(versions['1.1.0']?.dist.tarball).toContain('victim-1.1.0.tgz')
-      expect(serverOf(await placeOf(instance, 'victim', '1.1.0'))).toBe(registry.url)
+      expect(await serverOnce(registry.url, instance, 'victim', '1.1.0')).toBe(registry.url)
       expect(serverOf(await placeOf(instance, 'victim', '1.0.0'))).toBe(registry.url)
       await instance.restart()
       expect(serverOf(await placeOf(instance, 'victim', '1.1.0'))).toBe(registry.url)
@@ -106,7 +108,7 @@ describe('agreement', () => {
     mirrors[0]?.act({ do: 'drop-signatures', name: 'victim', version: '1.1.0' })
     const { versions } = await instance.packument('victim')
     expect(versions['1.1.0']?.dist.tarball).toContain('victim-1.1.0.tgz')
-    expect(serverOf(await placeOf(instance, 'victim', '1.1.0'))).toBe(registry.url)
+    expect(await serverOnce(registry.url, instance, 'victim', '1.1.0')).toBe(registry.url)
   })
 
   test('where the registry does not sign, any other bytes are a conflict', async () => {
@@ -117,8 +119,8 @@ describe('agreement', () => {
       [],
     )
     for (const mirror of mirrors) mirror.act({ do: 'swap', name: 'victim', version: '1.1.0' })
+    expect(await untilCompared(instance, 'victim', '1.1.0')).toContain('/-/blocked/')
     const { versions } = await instance.packument('victim')
-    expect(versions['1.1.0']?.dist.tarball).toContain('/-/blocked/')
     expect(versions['1.0.0']?.dist.tarball).toContain('victim-1.0.0.tgz')
   })
 
@@ -129,7 +131,8 @@ describe('agreement', () => {
     mirrors[2]?.act({ do: 'status', path: '/victim', status: 404 })
     const started = performance.now()
     const { versions } = await instance.packument('victim')
-    expect(performance.now() - started).toBeLessThan(1_000)
+    // A registry is given 15 s.
+    expect(performance.now() - started).toBeLessThan(10_000)
     expect(versions['1.1.0']?.dist.tarball).toContain('victim-1.1.0.tgz')
   })
 })
@@ -172,7 +175,7 @@ describe('a registry that cannot be asked', () => {
     await Bun.sleep(NEXT_CHECK_MS * 5)
     const after = await instance.packument('plain', FRESH)
     expect(Object.keys(after.versions)).toEqual(['1.0.0', '1.1.0'])
-  }, 15_000)
+  }, 30_000)
 
   test('a new version whose signature and bytes bear it out is recorded and served', async () => {
     const { registry, mirrors, instance } = await startMirrored(

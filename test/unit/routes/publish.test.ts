@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { bundleOf, Client, publishBodyOf, tarballOf } from '../../fixtures/publishing.ts'
 import { errorOf, Instance } from '../../fixtures/instance.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../fixtures/registry.ts'
+import { until } from '../../fixtures/patience.ts'
 
 let registry: FixtureRegistry
 let instance: Instance
@@ -204,9 +205,7 @@ describe('publishing', () => {
     const orphan = 'ab'.repeat(64)
     await Bun.write(join(other.dataDir, 'blobs', 'ab', orphan), 'left by a crash')
     await other.restart()
-    for (let tries = 0; tries < 50 && blobsOf(other).includes(orphan); tries += 1) {
-      await Bun.sleep(10)
-    }
+    await until(() => !blobsOf(other).includes(orphan))
     expect(blobsOf(other)).toEqual([kept])
     expect((await other.get('kept/-/kept-1.0.0.tgz')).status).toBe(200)
   })

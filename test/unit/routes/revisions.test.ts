@@ -11,6 +11,7 @@ import { errorOf, FRESH, Instance, type NewUpstream, YARN_4 } from '../../fixtur
 import { startFixtureRegistry } from '../../fixtures/registry.ts'
 import { ReissuingRegistry } from '../../fixtures/reissuing.ts'
 import { Shell } from '../cli/upstream-shell.ts'
+import { until } from '../../fixtures/patience.ts'
 
 const SCOPE = '@again'
 const NAME = `${SCOPE}/box`
@@ -136,12 +137,12 @@ describe('a registry that re-issues bytes', () => {
   test('in strict mode each content is looked into anew', async () => {
     const { registry, instance } = await start({ strictSince: '2020-01-01T00:00:00Z' })
     const offered = async (): Promise<string> => {
-      for (let tries = 0; tries < 100; tries += 1) {
-        const { tarball } = (await instance.packument(NAME)).versions['1.0.0']?.dist ?? {}
-        if (tarball?.includes('/unchecked') === false) return tarball
-        await Bun.sleep(20)
-      }
-      throw new Error('never offered')
+      let tarball = '/unchecked'
+      await until(async () => {
+        tarball = (await instance.packument(NAME)).versions['1.0.0']?.dist.tarball ?? tarball
+        return !tarball.includes('/unchecked')
+      })
+      return tarball
     }
     expect((await distOf(instance)).tarball).toEndWith('/unchecked')
     expect(await offered()).toEndWith('/box-1.0.0.tgz')
@@ -259,7 +260,7 @@ describe('declaring it', () => {
       const { code, err } = await shell.upstream(...args)
       expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(why) })
     }
-    const mirror = ['add', 'm', registry.url, '--kind', 'mirror', '--of', 'again', '--yes']
+    const mirror = ['add', 'm', signs.url, '--kind', 'mirror', '--of', 'again', '--yes']
     expect((await shell.upstream(...mirror)).code).toBe(0)
   })
 })

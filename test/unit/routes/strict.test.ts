@@ -7,6 +7,7 @@ import { errorOf, FRESH, Instance, type NewUpstream, YARN_4 } from '../../fixtur
 import { placeOf, startMirrored } from '../../fixtures/mirrored.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../fixtures/registry.ts'
 import { Shell } from '../cli/upstream-shell.ts'
+import { until } from '../../fixtures/patience.ts'
 
 const NEXT_CHECK_MS = 1050
 const SINCE_EVER = '2020-01-01T00:00:00Z'
@@ -30,13 +31,14 @@ async function start(registry: FixtureRegistry, row: Partial<NewUpstream>): Prom
 
 /** Asks until nothing of the package is being looked into any more. */
 async function settled(instance: Instance, name: string) {
-  for (let tries = 0; tries < 100; tries += 1) {
-    const packument = await instance.packument(name)
-    const text = JSON.stringify(packument)
-    if (!text.includes('/unchecked')) return { ...packument, text }
-    await Bun.sleep(20)
-  }
-  throw new Error(`${name} was never checked`)
+  let packument = await instance.packument(name)
+  const isChecked = () => !JSON.stringify(packument).includes('/unchecked')
+  await until(async () => {
+    packument = await instance.packument(name)
+    return isChecked()
+  })
+  if (!isChecked()) throw new Error(`${name} was never checked`)
+  return { ...packument, text: JSON.stringify(packument) }
 }
 
 describe('strict mode', () => {
@@ -115,11 +117,10 @@ describe('strict mode', () => {
     registry.act({ do: 'status', path: '/plain/-/plain-1.1.0.tgz', status: 404 })
     const instance = await start(registry, { strictSince: SINCE_EVER })
     await instance.packument('plain')
-    for (let tries = 0; tries < 50; tries += 1) {
+    await until(async () => {
       const { versions } = await instance.packument('plain')
-      if (versions['1.0.0']?.dist.tarball.includes('plain-1.0.0.tgz') === true) break
-      await Bun.sleep(20)
-    }
+      return versions['1.0.0']?.dist.tarball.includes('plain-1.0.0.tgz') === true
+    })
     const { versions } = await instance.packument('plain')
     expect(versions['1.0.0']?.dist.tarball).toContain('plain-1.0.0.tgz')
     expect(versions['1.1.0']?.dist.tarball).toContain('/unchecked')
@@ -137,7 +138,7 @@ describe('strict mode', () => {
     expect(parties).toMatch(/"strictSince":"20\d\d-/)
     await Bun.sleep(NEXT_CHECK_MS)
     registry.act({ do: 'publish', name: 'plain', spec: { version: '1.2.0' } })
-    registry.act({ do: 'delay', path: '/plain/-/plain-1.2.0.tgz', ms: 2_000 })
+    registry.act({ do: 'delay', path: '/plain/-/plain-1.2.0.tgz', ms: 5_000 })
     const { versions } = await instance.packument('plain', FRESH)
     expect(versions['1.2.0']?.dist.tarball).toContain('/unchecked')
     expect(versions['1.1.0']?.dist.tarball).toContain('plain-1.1.0.tgz')
@@ -211,10 +212,7 @@ describe('odd places', () => {
     const instance = cleanup.use(await Instance.start(registry.url, '', [{ name: 'm', url }]))
     await instance.packument('plain')
     const wanted = `${url}odd/plain-1.0.0.tgz`
-    for (let tries = 0; tries < 40; tries += 1) {
-      if ((await placeOf(instance, 'plain')) === wanted) break
-      await Bun.sleep(50)
-    }
+    await until(async () => (await placeOf(instance, 'plain')) === wanted)
     expect(await placeOf(instance, 'plain')).toBe(wanted)
     const streamed = await instance.get('plain/-/plain-1.0.0.tgz', { 'user-agent': YARN_4 })
     expect(streamed.status).toBe(200)

@@ -53,3 +53,28 @@ test('all begin, in order, and no turn is too full', async () => {
     { numRuns: 50 },
   )
 })
+
+test('what takes long ends its turn, and every turn begins something', async () => {
+  let now = 0
+  const turns = new Turns(() => now)
+  const begun: number[] = []
+  // As slow as a machine gets: 5 ms for each.
+  const begin = (i: number) => {
+    begun.push(i)
+    now += 5
+  }
+  const waits = Array.from({ length: 9 }, (_, i) => {
+    const wait = turns.enter(MEBIBYTE)
+    if (wait === undefined) begin(i)
+    return wait?.then(() => begin(i))
+  })
+  expect(begun).toEqual([0, 1])
+  let most = 0
+  for (let turn = 0; turn < 20 && begun.length < waits.length; turn++) {
+    const before = begun.length
+    await new Promise(resolve => setImmediate(resolve))
+    most = Math.max(most, begun.length - before)
+  }
+  expect(begun).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8])
+  expect(most).toBe(2)
+})

@@ -97,14 +97,14 @@ describe('open()', () => {
   test('cuts a slow upstream, and a reader that takes nothing', async () => {
     const send = [head('200 OK', 'content-length: 1000'), 'x']
     using server = serveRaw(() => ({ send, ending: 'open' }))
-    const fetcher = newFetcher({ idleTimeoutMs: 60, readerTimeoutMs: 60, streamsMax: 1 })
+    const fetcher = newFetcher({ idleTimeoutMs: 300, readerTimeoutMs: 250, streamsMax: 1 })
     await expect(bodyOf(fetcher, ask(server.origin))).rejects.toMatchObject({ phase: 'timeout' })
     const stalled = await fetcher.open(ask(server.origin))
-    await Bun.sleep(100)
+    await Bun.sleep(400)
     await expect(new Response(stalled.body).bytes()).rejects.toThrow('nobody reads')
     const begun = (await fetcher.open(ask(server.origin))).body?.getReader()
     expect(await begun?.read()).toEqual({ done: false, value: new Uint8Array([0x78]) })
-    await Bun.sleep(100)
+    await Bun.sleep(400)
     await expect(begun?.read()).rejects.toThrow('nobody reads')
   })
 
@@ -112,14 +112,14 @@ describe('open()', () => {
     using server = serveRaw(() => ({
       send: [head('200 OK', `content-length: ${2 * MIB}`), Buffer.alloc(2 * MIB)],
     }))
-    const { body } = await newFetcher({ totalTimeoutMs: 200, idleTimeoutMs: 200 }).open(
+    const { body } = await newFetcher({ totalTimeoutMs: 600, idleTimeoutMs: 600 }).open(
       ask(server.origin, 2 * MIB),
     )
     let bytes = 0
     let waits = 0
     for await (const piece of body ?? []) {
       bytes += piece.byteLength
-      if (waits < 3) await Bun.sleep(100)
+      if (waits < 3) await Bun.sleep(300)
       waits += 1
     }
     expect(bytes).toBe(2 * MIB)

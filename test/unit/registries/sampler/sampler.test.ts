@@ -25,6 +25,7 @@ import { Upstream } from '../../../../src/registries/sources/upstream.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../../fixtures/registry.ts'
 import { packTarball } from '../../../fixtures/registry-tarball.ts'
 import { openLog, temporaryDir } from '../../db/data-dir.ts'
+import { until } from '../../../fixtures/patience.ts'
 
 const NOW = '2026-11-22T08:31:07Z'
 const EAGER: SamplerPace = { bytesPerMinute: 1e9, quietMs: 0, restQuietMs: 0, tickMs: 5 }
@@ -103,10 +104,6 @@ function record(
   return row
 }
 
-async function until(isSo: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 200 && !isSo(); tries += 1) await Bun.sleep(10)
-}
-
 describe('Sampler', () => {
   test('looks where the client was sent, then at the registry, each once', async () => {
     const { registry, other, mirror, sampler, samples, found, noted } = setup()
@@ -170,9 +167,10 @@ describe('Sampler', () => {
   test('after a large one the others wait', async () => {
     const { registry, sampler, found } = setup({ bytesPerMinute: 100 })
     for (const version of ['1.0.0', '1.1.0']) sampler.redirected(found(version), undefined)
+    const asked = () => registry.requests.filter(({ path }) => path.endsWith('.tgz'))
+    await until(() => asked().length > 0)
     await Bun.sleep(80)
-    const asked = registry.requests.filter(({ path }) => path.endsWith('.tgz'))
-    expect(asked).toHaveLength(1)
+    expect(asked()).toHaveLength(1)
   })
 
   test('a place that cannot be asked is no incident', async () => {
