@@ -13,11 +13,6 @@ import { RegistryError } from './errors.ts'
 
 /** The loop may stop for 50 ms: half of them for the parts, the rest for the commit. */
 const BATCH_MS_MAX = 20
-/**
- * How long the first part waits for those that are on their way: a commit costs as much as three
- * parts, so that a crowd is done sooner, and nobody notices it beside the fsyncs of his own.
- */
-const GATHER_MS_MAX = 10
 
 /**
  * A change. Both run in the transaction, one right after the other. @property assertPossible writes
@@ -46,10 +41,7 @@ export class GroupCommit {
   readonly #waiting: Waiting[] = []
   /** Of a transaction that failed: each to be tried in one of its own. */
   readonly #apart: Waiting[] = []
-  /** How many said that they come, and have not yet. */
-  #coming = 0
   #isDue = false
-  #gathering: ReturnType<typeof setTimeout> | undefined
 
   constructor(needs: GroupCommitNeeds) {
     this.#needs = needs
@@ -73,37 +65,15 @@ export class GroupCommit {
     })
   }
 
-  /** As `run`, once `first` has succeeded; others wait a little for it. @throws also what it throws */
-  async runAfter<T>(first: () => Promise<void>, part: Part<T>): Promise<T> {
-    this.#coming += 1
-    try {
-      await first()
-    } catch (error) {
-      this.#coming -= 1
-      this.#schedule()
-      throw error
-    }
-    this.#coming -= 1
-    return await this.run(part)
-  }
-
-  #schedule(): void {
-    if (this.#isDue || this.#waiting.length === 0) return
-    if (this.#coming === 0) this.#commitSoon()
-    else this.#gathering ??= setTimeout(() => this.#commitSoon(), GATHER_MS_MAX)
-  }
-
   /** After what is ready now: whatever else came in meanwhile goes along. */
-  #commitSoon(): void {
-    clearTimeout(this.#gathering)
-    this.#gathering = undefined
+  #schedule(): void {
+    if (this.#isDue || this.#waiting.length + this.#apart.length === 0) return
     this.#isDue = true
     setImmediate(() => {
       this.#isDue = false
       const first = this.#apart.shift()
       this.#commit(first === undefined ? this.#waiting : [first])
-      // What there was no time for.
-      if (this.#waiting.length + this.#apart.length > 0) this.#commitSoon()
+      this.#schedule()
     })
   }
 

@@ -7,6 +7,7 @@ import { RegistryError } from '../registries/errors.ts'
 import { garbageCollector } from '../registries/garbage.ts'
 import type { Receipt } from '../registries/hosted/hosted-publish.ts'
 import { PUBLISH_BYTES_MAX } from '../registries/publish/publish-document.ts'
+import { within } from '../registries/within.ts'
 
 /** How slowly a body may come. */
 export type Pace = { graceMs: number; bytesPerSecondMin: number }
@@ -22,6 +23,8 @@ const MS_PER_SECOND = 1000
  * 128 MB took 250. A collection takes some milliseconds.
  */
 const COLLECT_EVERY_BYTES = 8 * 1024 * 1024
+/** Most come in one piece, for which a stream would cost more than all of its reading. */
+const AT_ONCE_BYTES_MAX = 64 * 1024
 /** Of a body that does not say its size. */
 const FIRST_BYTES = 64 * 1024
 
@@ -41,8 +44,10 @@ function declaredLength(request: Request): number | null {
 
 /** The whole body. @throws RegistryError body-too-large, bad-request when it comes too slowly */
 export async function publishBody(request: Request, pace: Pace = PACE): Promise<Uint8Array> {
+  const declared = declaredLength(request)
+  if (declared !== null && declared <= AT_ONCE_BYTES_MAX) return await smallBody(request, pace)
   const began = performance.now()
-  let body = new Uint8Array(declaredLength(request) ?? FIRST_BYTES)
+  let body = new Uint8Array(declared ?? FIRST_BYTES)
   let length = 0
   const collect = garbageCollector(COLLECT_EVERY_BYTES)
   for await (const chunk of request.body ?? []) {
@@ -53,11 +58,20 @@ export async function publishBody(request: Request, pace: Pace = PACE): Promise<
     length = end
     collect(length)
     const timeMs = pace.graceMs + (length / pace.bytesPerSecondMin) * MS_PER_SECOND
-    if (performance.now() - began > timeMs) {
-      throw new RegistryError('bad-request', 'the body of this publish arrives too slowly')
-    }
+    if (performance.now() - began > timeMs) throw tooSlow()
   }
   return length === body.byteLength ? body : body.slice(0, length)
+}
+
+async function smallBody(request: Request, { graceMs }: Pace): Promise<Uint8Array> {
+  // Whoever is given up has been told; what becomes of the rest of the body is nobody's concern.
+  const body = await within(request.bytes(), graceMs, () => undefined)
+  if (body === undefined) throw tooSlow()
+  return body
+}
+
+function tooSlow(): RegistryError {
+  return new RegistryError('bad-request', 'the body of this publish arrives too slowly')
 }
 
 function grown(body: Uint8Array<ArrayBuffer>, bytesMin: number): Uint8Array<ArrayBuffer> {

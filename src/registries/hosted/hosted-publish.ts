@@ -11,7 +11,7 @@
  */
 import type { Audit } from '../../db/audit.ts'
 import type { BlobStore } from '../../db/blobs.ts'
-import type { HostedPackages, HostedVersionRow } from '../../db/hosted.ts'
+import type { HostedPackageRow, HostedPackages, HostedVersionRow } from '../../db/hosted.ts'
 import type { Packages } from '../../db/packages.ts'
 import type { RegistryDb } from '../../db/registry-db.ts'
 import type { Upstreams } from '../../db/upstreams.ts'
@@ -89,8 +89,8 @@ export class Publisher {
     const digest = integrityToHex(integrity)
     this.#hold(digest)
     try {
-      const store = () => this.#needs.blobs.put(digest, tarball)
-      const leafIndex = await this.#commits.runAfter(store, {
+      await this.#needs.blobs.put(digest, tarball)
+      const leafIndex = await this.#commits.run({
         assertPossible: () => this.#assertPossible(identity, asked),
         write: () => this.#write(identity, asked, inside, isClaim),
         after: () => this.#written(name, isClaim),
@@ -137,7 +137,7 @@ export class Publisher {
     if (isClaim) this.#claim(identity, name)
     const published = this.#needs.now().toISOString()
     const before = hosted.get(name)
-    const packageAccess = this.#accessOf(asked)
+    const packageAccess = accessOf(asked, before)
     const description = asked.description ?? before?.description ?? null
     const readme = asked.readme ?? inside.readme ?? before?.readme ?? null
     if (before === null) {
@@ -152,9 +152,9 @@ export class Publisher {
     hosted.addVersion(row)
     for (const tag of asked.distTags.keys()) hosted.setTag(name, tag, version)
     // npm's registry has a `latest` from the first version on, whatever its tag is.
-    if (hosted.tags(name).every(({ tag }) => tag !== 'latest')) {
-      hosted.setTag(name, 'latest', version)
-    }
+    const hasLatest =
+      asked.distTags.has('latest') || hosted.tags(name).some(({ tag }) => tag === 'latest')
+    if (!hasLatest) hosted.setTag(name, 'latest', version)
     if (before?.access === 'restricted' && packageAccess === 'public') records.reveal(name)
     return records.add(row, packageAccess === 'restricted')
   }
@@ -184,12 +184,8 @@ export class Publisher {
     const { name, version } = asked
     access.assertWritable(identity, name)
     if (hosted.version(name, version) !== null) throw takenError(name, version)
-    if (this.#accessOf(asked) === 'restricted') assertCanHide(this.#needs, name)
-  }
-
-  /** As asked; else as it is; else, for a new package, public. */
-  #accessOf({ name, access }: PublishedVersion): 'public' | 'restricted' {
-    return access ?? this.#needs.hosted.get(name)?.access ?? 'public'
+    const packageAccess = accessOf(asked, asked.access === null ? hosted.get(name) : null)
+    if (packageAccess === 'restricted') assertCanHide(this.#needs, name)
   }
 
   #hold(digest: string): void {
@@ -202,6 +198,14 @@ export class Publisher {
     else this.#pending.delete(digest)
     this.release(integrity)
   }
+}
+
+/** As asked; else as it is; else, for a new package, public. */
+function accessOf(
+  { access }: PublishedVersion,
+  before: HostedPackageRow | null,
+): HostedPackageRow['access'] {
+  return access ?? before?.access ?? 'public'
 }
 
 function ownKeyOf({ current }: OwnKeys) {

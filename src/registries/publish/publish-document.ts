@@ -208,6 +208,7 @@ function readTags(document: StrictObject, version: string): Map<string, string> 
 
 /** Throws `bad-request` unless `tag` can be a dist-tag: npm's own rules (npm-package-arg). */
 export function checkTag(tag: string): void {
+  if (tag === 'latest') return
   if (tag.length === 0 || tag.length > TAG_CHARS_MAX) {
     throw bad(`a dist-tag has 1 to ${TAG_CHARS_MAX} characters`)
   }

@@ -53,6 +53,8 @@ export function differingField(pair: PublishedPair): string | undefined {
   const inside = tidy(pair.inside, name, files)
   const sent = tidy(pair.sent, name, files)
   for (const field of new Set([...inside.keys(), ...sent.keys()])) {
+    // Most manifests have few of them.
+    if (inside.get(field) === undefined && sent.get(field) === undefined) continue
     const isEqual =
       projectOne(field, inside.get(field), name) === projectOne(field, sent.get(field), name)
     if (!isEqual && !isHonest(field, pair, sent)) return field

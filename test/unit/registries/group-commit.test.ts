@@ -56,27 +56,6 @@ describe('changes that come at the same time', () => {
     expect(seen).toEqual({ published: 1, begun: 1, after: [1, 2, 3] })
   })
 
-  test('wait for those that are on their way, and only a moment for one that does not come', async () => {
-    using dir = temporaryDir()
-    using opened = open(dir.path)
-    const { group, add, part, rows, seen } = opened
-    const first = Promise.withResolvers<undefined>()
-    const second = group.runAfter(() => first.promise, part(2))
-    const waits = add(1)
-    await new Promise(resolve => setImmediate(resolve))
-    expect(rows()).toEqual([])
-    first.resolve(undefined)
-    expect(await Promise.all([waits, second])).toEqual([2, 4])
-    expect(seen.begun).toBe(1)
-    const never = Promise.withResolvers<undefined>()
-    const late = group.runAfter(() => never.promise, part(4))
-    expect(await add(3)).toBe(6)
-    const refused = Promise.allSettled([late, add(5)])
-    never.reject(new RegistryError('unprocessable', 'it could not be stored'))
-    expect((await refused).map(told)).toEqual(['unprocessable', 10])
-    expect(rows()).toEqual([1, 2, 3, 5])
-  })
-
   test('any mix of fates: each is told its own, and only what was told is there', async () => {
     using dir = temporaryDir()
     using opened = open(dir.path)

@@ -35,11 +35,12 @@ describe('the body of a publish', () => {
     }
   })
 
-  test('is not waited for when it trickles', async () => {
-    const { left, request } = sent(
-      Array.from({ length: 200 }, () => piece(1, 1)),
-      5,
-    )
+  test.each([
+    ['that says no size', {}],
+    ['that says a small size', { 'content-length': '200' }],
+  ])('is not waited for when one %s trickles', async (_, headers) => {
+    const pieces = Array.from({ length: 200 }, () => piece(1, 1))
+    const { left, request } = sent(pieces, 5, headers)
     const pace = { graceMs: 40, bytesPerSecondMin: 1024 * 1024 }
     const refused = await publishBody(request, pace).catch((error: unknown) => String(error))
     expect(refused).toContain('too slowly')

@@ -115,6 +115,25 @@ describe('search', () => {
     expect(await names(anybody, 'text=wombat')).not.toContain('@acme/brief')
   })
 
+  test('follows the keywords of the version that is the latest', async () => {
+    const name = '@acme/tagged'
+    const versions = [['numbat'], ['numbat', 'bilby'], ['bilby'], ['bilby'], undefined]
+    for (const [i, keywords] of versions.entries()) {
+      await publish({ name, version: `1.0.${i}`, manifest: { ...(keywords && { keywords }) } })
+      for (const word of ['numbat', 'bilby']) {
+        const found = await names(anybody, `text=keywords:${word}`)
+        expect([i, word, found.includes(name)]).toEqual([
+          i,
+          word,
+          keywords?.includes(word) ?? false,
+        ])
+      }
+    }
+    const tag = '-/package/@acme%2ftagged/dist-tags/latest'
+    expect((await ann.send('PUT', tag, '1.0.0')).status).toBe(200)
+    expect(await names(anybody, 'text=keywords:numbat')).toContain(name)
+  })
+
   test('takes no word for a command', async () => {
     for (const text of ['"', 'a" OR name:"b', 'NEAR(', '*', '-', 'zebra*', '\0', "'; DROP"]) {
       const answer = await anybody.get(`-/v1/search?text=${encodeURIComponent(text)}`)
