@@ -30,7 +30,14 @@ export const EXIT = {
   interrupted: 130,
 } as const
 
+/** @throws what keeps a stream from being written, unless nobody reads it any more */
 export function processIo(): Io {
+  // Whoever has read enough (`| head`) has closed it. The command goes on: its exit code counts.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: Error) => {
+      if (!('code' in error) || error.code !== 'EPIPE') throw error
+    })
+  }
   return {
     out: text => void process.stdout.write(text),
     err: text => void process.stderr.write(text),
