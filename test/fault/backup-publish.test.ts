@@ -9,6 +9,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { programUnderTest } from '../e2e/server.ts'
+import { randomFrom } from '../fixtures/random.ts'
 import { startFixtureRegistry } from '../fixtures/registry.ts'
 import { canMeasure, LoadServer } from './load-server.ts'
 import { faultsOnDisk, faultsServed, neededFiles, storedFiles } from './publish-copy.ts'
@@ -22,16 +23,6 @@ const CHANGES_BETWEEN = 40
 const POLL_MS = 10
 const WAIT_MS_MAX = 60_000
 const TIMEOUT_MS = 240_000
-
-function randomFrom(seed: number): () => number {
-  let state = (seed * 2_654_435_761 + 1) >>> 0 || 1
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) / 4_294_967_296
-  }
-}
 
 function folder(): Disposable & { path: string } {
   const path = mkdtempSync(join(tmpdir(), 'npmx-registry-backup-'))

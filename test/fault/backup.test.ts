@@ -12,6 +12,7 @@ import { parseLookup } from '../../src/log/lookup.ts'
 import { SqliteLogStore } from '../../src/db/log-store.ts'
 import { openRegistryReadonly } from '../../src/db/open.ts'
 import { programUnderTest } from '../e2e/server.ts'
+import { randomFrom } from '../fixtures/random.ts'
 import { startFixtureRegistry } from '../fixtures/registry.ts'
 import { canMeasure, LoadServer } from './load-server.ts'
 
@@ -26,16 +27,6 @@ const UNASKED = 'unasked'
 
 /** Index and text of each record that was answered. */
 type Answered = Map<string, { index: number; text: string }>
-
-function randomFrom(seed: number): () => number {
-  let state = (seed * 2_654_435_761 + 1) >>> 0 || 1
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) / 4_294_967_296
-  }
-}
 
 function packages() {
   return Array.from({ length: PACKAGES }, (_, i) => ({

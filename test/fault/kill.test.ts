@@ -4,6 +4,7 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryDir } from '../unit/db/data-dir.ts'
+import { randomFrom } from '../fixtures/random.ts'
 import { findingsAfterRestart, findingsAsItLies, witness, type Witnessed } from './verdict.ts'
 
 const KILLS = Number(process.env['KILLS'] ?? 300)
@@ -11,17 +12,6 @@ const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 /** A new data dir now and then: first starts are killed too, and logs stay quick to check. */
 const KILLS_PER_DIR = 10
 const WRITER = join(import.meta.dir, 'writer.ts')
-
-/** xorshift32: the moments of a run can be asked for again by its seed. */
-function randomFrom(seed: number): () => number {
-  let state = (seed * 2_654_435_761 + 1) >>> 0 || 1
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) / 4_294_967_296
-  }
-}
 
 async function runAndKill(dataDir: string, random: () => number): Promise<string> {
   const child = Bun.spawn([process.execPath, WRITER, dataDir, 'load'], {

@@ -11,6 +11,7 @@ import { openCheckpoint } from '../../src/log/checkpoint.ts'
 import { LogClient } from '../../src/log/client.ts'
 import { parseLookup } from '../../src/log/lookup.ts'
 import { newVerifier } from '../../src/log/note.ts'
+import { randomFrom } from '../fixtures/random.ts'
 import { startFixtureRegistry } from '../fixtures/registry.ts'
 import { canMeasure, LoadServer } from './load-server.ts'
 import { leastMs, until } from '../fixtures/patience.ts'
@@ -29,16 +30,6 @@ const REFUSAL_MS_MAX = 4_000
 
 /** What the program said before it died: records by what was asked, and signed checkpoints. */
 type Witnessed = { records: Map<string, { index: number; text: string }>; notes: Set<string> }
-
-function randomFrom(seed: number): () => number {
-  let state = (seed * 2_654_435_761 + 1) >>> 0 || 1
-  return () => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) / 4_294_967_296
-  }
-}
 
 function packages() {
   return Array.from({ length: PACKAGES }, (_, i) => ({
