@@ -1,5 +1,6 @@
 /**
- * The operations on rules, incidents and keys, and whole files of them, of a running server, through its control socket.
+ * The operations on rules, incidents and keys, and whole files of them, of a running server,
+ * through its control socket.
  * @module
  */
 import { Type } from '@sinclair/typebox'

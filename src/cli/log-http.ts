@@ -2,10 +2,10 @@
  * A log read over HTTP: checkpoint, tiles and lookups under `<registry>/-/sumdb/`, and, for
  * `verify --fetch`, tarballs to hash (https://c2sp.org/tlog-tiles@v1.0.0, "Parameters").
  *
- * The rule that `registries/fetch/fetcher.ts` is the only outbound `fetch` is the server's: it guards a
- * process that strangers make fetch things. This is a command that a person runs against a URL of
- * theirs, from their own machine; it carries no credential, and what comes back is believed only
- * after the log's own checks. Limits hold all the same: time, bytes, tries.
+ * The rule that `registries/fetch/fetcher.ts` is the only outbound `fetch` is the server's: it
+ * guards a process that strangers make fetch things. This is a command that a person runs against a
+ * URL of theirs, from their own machine; it carries no credential, and what comes back is believed
+ * only after the log's own checks. Limits hold all the same: time, bytes, tries.
  *
  * Bytes are handed on as they come; nothing here decides whether they are right.
  *

@@ -1,5 +1,6 @@
 /**
- * People and their tokens: rows in, rows out. What a token allows is registries/accounts/accounts.ts.
+ * People and their tokens: rows in, rows out. What a token allows is
+ * registries/accounts/accounts.ts.
  * @module
  */
 import { and, asc, desc, eq, inArray, type InferSelectModel, isNull } from 'drizzle-orm'

@@ -1,6 +1,7 @@
 /**
  * Versions about which the sources of one registry disagree: rows in, rows out. What makes a
- * dispute, and what it does to a version, is registries/reading/agreement.ts and ledger.ts beside it.
+ * dispute, and what it does to a version, is registries/reading/agreement.ts and ledger.ts beside
+ * it.
  * @module
  */
 import { and, eq, getTableColumns, type InferSelectModel, isNull, sql } from 'drizzle-orm'

@@ -3,7 +3,8 @@
  * change it. drizzle-kit writes drizzle/registry from this file too. It holds no queries.
  *
  * A row of a version is never deleted: its number stays taken for ever. Tarballs are files
- * (blobs.ts), found by their integrity. Times are RFC 3339 with milliseconds, as packuments have them.
+ * (blobs.ts), found by their integrity. Times are RFC 3339 with milliseconds, as packuments have
+ * them.
  * @module
  */
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'

@@ -1,7 +1,7 @@
 /**
- * Trusted publishers, the issuers of their tokens, and the tokens that were used: rows in, rows out.
- * What is allowed is decided in registries/hosted/oidc.ts. Whoever calls has a transaction open where more
- * than one thing has to happen.
+ * Trusted publishers, the issuers of their tokens, and the tokens that were used: rows in, rows
+ * out. What is allowed is decided in registries/hosted/oidc.ts. Whoever calls has a transaction
+ * open where more than one thing has to happen.
  * @module
  */
 import { and, asc, eq, inArray, type InferSelectModel, isNull, lt } from 'drizzle-orm'

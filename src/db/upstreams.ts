@@ -1,7 +1,7 @@
 /**
  * The configured registries and mirrors, and the keys that each of them published: rows in, rows
- * out, through drizzle's typed queries (one row and its keys are hot, and prepared). The one rule that
- * is kept here is the ratchet: `signsSince` can be set, never changed or taken back.
+ * out, through drizzle's typed queries (one row and its keys are hot, and prepared). The one rule
+ * that is kept here is the ratchet: `signsSince` can be set, never changed or taken back.
  * @module
  */
 import type { Statement } from 'bun:sqlite'

@@ -1,6 +1,7 @@
 /**
  * The views that tokens can carry: rows in, rows out, through drizzle's typed queries (a server
- * reads all of them when one changes, and none in between). What they mean is registries/reading/views.ts.
+ * reads all of them when one changes, and none in between). What they mean is
+ * registries/reading/views.ts.
  * @module
  */
 import { asc, eq, type InferSelectModel } from 'drizzle-orm'

@@ -21,8 +21,8 @@ const INTEGRITY_CHARS_MAX = 1024
 const HEX_SHA512 = /^[0-9a-f]{128}$/
 
 /**
- * The one `sha512-<base64>` of a `dist.integrity`, without options; undefined unless there is exactly
- * one and it is well formed.
+ * The one `sha512-<base64>` of a `dist.integrity`, without options; undefined unless there is
+ * exactly one and it is well formed.
  */
 export function parseIntegrity(value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > INTEGRITY_CHARS_MAX) return undefined

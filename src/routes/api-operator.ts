@@ -1,6 +1,7 @@
 /**
  * `/-/api/policy`, the retirement and rotation of keys: what an operator decides while the server
- * runs. The operations are those of the command line (registries/operator/policy-admin.ts, operator-keys.ts).
+ * runs. The operations are those of the command line (registries/operator/policy-admin.ts,
+ * operator-keys.ts).
  * @module
  */
 import { Type } from '@sinclair/typebox'

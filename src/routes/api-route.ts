@@ -33,7 +33,8 @@ export type Call<Params, Query, Body> = {
 
 /**
  * What a handler answers with. @property isSecret it is shown once and kept nowhere
- * @property location path below the public URL of what was made @property next `after` of the next page
+ * @property location path below the public URL of what was made @property next `after` of the next
+ * page
  */
 export type Answer = {
   value?: unknown

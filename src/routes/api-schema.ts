@@ -1,7 +1,8 @@
 /**
  * From the shapes that requests and answers are checked with (TypeBox, JSON Schema draft 7 and
- * later) to the schema objects of OpenAPI 3.0.3 (https://spec.openapis.org/oas/v3.0.3#schema-object),
- * which knows neither `const` nor a type `null` nor patterns of properties. Pure.
+ * later) to the schema objects of OpenAPI 3.0.3
+ * (https://spec.openapis.org/oas/v3.0.3#schema-object), which knows neither `const` nor a type
+ * `null` nor patterns of properties. Pure.
  *
  * A shape with an `$id` becomes a reference, and is handed to `named`.
  * @module

@@ -6,8 +6,8 @@
  *     PUT    /-/package/<name>/dist-tags/<tag>      body: a version as a JSON string
  *     DELETE /-/package/<name>/dist-tags/<tag>
  *
- * The name is one segment (`@scope%2fname`), or two where something decoded it on the way. Only those
- * of packages that live here can be changed. Through a view the list is that of the view.
+ * The name is one segment (`@scope%2fname`), or two where something decoded it on the way. Only
+ * those of packages that live here can be changed. Through a view the list is that of the view.
  * @module
  */
 import { Elysia } from 'elysia'

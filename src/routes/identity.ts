@@ -1,6 +1,6 @@
 /**
- * `/.well-known/did.json`: who this instance is, for others to pin (did:web; registries/keys/did.ts).
- * Below the prefix of the public URL like every other route.
+ * `/.well-known/did.json`: who this instance is, for others to pin (did:web;
+ * registries/keys/did.ts). Below the prefix of the public URL like every other route.
  * @module
  */
 import { Elysia } from 'elysia'

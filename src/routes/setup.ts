@@ -1,6 +1,7 @@
 /**
- * The first admin, by the one-time link that `serve` prints (registries/accounts/accounts-setup.ts): a page
- * that asks for a name and a password, and says how to go on.
+ * The first admin, by the one-time link that `serve` prints
+ * (registries/accounts/accounts-setup.ts): a page that asks for a name and a password, and says how
+ * to go on.
  * @module
  */
 import { Elysia } from 'elysia'

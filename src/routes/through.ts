@@ -1,6 +1,7 @@
 /**
- * Which reading of this server a request means: a token can carry a view (registries/reading/views.ts), and
- * whoever sends it is answered by the surface of that view. What such a surface is: views.ts.
+ * Which reading of this server a request means: a token can carry a view
+ * (registries/reading/views.ts), and whoever sends it is answered by the surface of that view. What
+ * such a surface is: views.ts.
  * @module
  */
 import { RegistryError } from '../registries/errors.ts'

@@ -2,8 +2,8 @@
  * Other ways of reading the same server: `/~/<upstream>/…`, which is a registry URL of its own and
  * answers of exactly that registry, and views, which a token carries.
  *
- * Both are whole reading surfaces (`buildReadingApp`) over the same records; through.ts finds the one
- * of a view, this file that of a registry. Nothing is written through either.
+ * Both are whole reading surfaces (`buildReadingApp`) over the same records; through.ts finds the
+ * one of a view, this file that of a registry. Nothing is written through either.
  * @module
  */
 import { Elysia } from 'elysia'

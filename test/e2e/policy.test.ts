@@ -69,7 +69,7 @@ describe.skipIf(!ready)('rules for serving', () => {
     TEST_TIMEOUT_MS,
   )
 
-  // Deno 2.9 takes the highest version of a range, whatever is said of it (refusals.test.ts).
+  // Deno 2.9 takes the highest version of a range without `latest` in it (refusals.test.ts).
   test.each(CLIENTS.filter(client => client !== 'deno'))(
     'a range goes on to an older version in %s',
     async client => {

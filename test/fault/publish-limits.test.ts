@@ -1,8 +1,8 @@
 /**
  * Every bad publish body and every hostile tarball (facts: H5, H6) sent to the program as a process
  * of its own: each is refused with 4xx and one line that says why, within 2 s, and within 64 MB
- * above what the process had before (publish-meter.ts). The body itself has to be held: one of more than 20 MB is
- * measured against its own size and 64 MB. At the end nothing of them is there.
+ * above what the process had before (publish-meter.ts). The body itself has to be held: one of more
+ * than 20 MB is measured against its own size and 64 MB. At the end nothing of them is there.
  *
  * Sent again, at most twice, when it takes more: another program had the CPU, or a collection of
  * garbage came late. What really takes more takes it each time.

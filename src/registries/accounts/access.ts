@@ -12,8 +12,9 @@ import { RegistryError } from '../errors.ts'
 
 /**
  * What a route asks for. `public`: nothing. `read`: packages that not everybody may see. `publish`:
- * changes of hosted packages. `stage`: sending versions that somebody else approves. `account`: one's own tokens and profile. `team`: organisations and
- * teams. `admin:read`, `admin:write`: the operator's side.
+ * changes of hosted packages. `stage`: sending versions that somebody else approves. `account`:
+ * one's own tokens and profile. `team`: organisations and teams. `admin:read`, `admin:write`: the
+ * operator's side.
  */
 export const SCOPES = [
   'public',
@@ -43,7 +44,8 @@ export type TokenGrant = {
 }
 
 /**
- * Somebody who asks. @property user null for nobody, and for a token of the operator without a person
+ * Somebody who asks. @property user null for nobody, and for a token of the operator without a
+ * person
  * @property actor who is written into the audit trail @property problem why a token was not taken
  */
 export type Identity = {

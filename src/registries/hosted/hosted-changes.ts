@@ -1,6 +1,6 @@
 /**
- * Changes of packages that live here, other than a new version: deprecation, unpublishing, dist-tags,
- * maintainers, access.
+ * Changes of packages that live here, other than a new version: deprecation, unpublishing,
+ * dist-tags, maintainers, access.
  *
  * Each is one transaction with its line of the audit trail and another revision. A client that sends
  * back a document sends the revision that it read: when somebody else was faster it is told so. A

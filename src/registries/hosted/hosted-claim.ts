@@ -47,7 +47,8 @@ export async function assertFree({ sources, packages }: ClaimNeeds, name: string
 
 /**
  * Returns when a package of this name can be hidden: when its whole scope lives here, so that no
- * other registry is ever asked for a name of it, and one that is hidden looks like one that is absent.
+ * other registry is ever asked for a name of it, and one that is hidden looks like one that is
+ * absent.
  * @throws RegistryError bad-request, forbidden
  */
 export function assertCanHide({ upstreams }: Pick<ClaimNeeds, 'upstreams'>, name: string): void {

@@ -1,12 +1,12 @@
 /**
  * Publishing: a new version of a package that lives here.
  *
- * DESIGN flow (c). Whoever calls has read the body (publish-document.ts) and looked into the tarball
- * (publish-tarball.ts). Then: may this be published by this person under this name; the tarball is
- * durable under its hash; it is signed; and in ONE transaction, which is the commit point, come the
- * rows of the package, the tags, the maintainers, the row of the version and its leaf. Publishes that
- * come at the same time share it (group-commit.ts). What fails before that leaves nothing: a tarball
- * that no version refers to is removed.
+ * DESIGN flow (c). Whoever calls has read the body (publish-document.ts) and looked into the
+ * tarball (publish-tarball.ts). Then: may this be published by this person under this name; the
+ * tarball is durable under its hash; it is signed; and in ONE transaction, which is the commit
+ * point, come the rows of the package, the tags, the maintainers, the row of the version and its
+ * leaf. Publishes that come at the same time share it (group-commit.ts). What fails before that
+ * leaves nothing: a tarball that no version refers to is removed.
  * @module
  */
 import type { Audit } from '../../db/audit.ts'

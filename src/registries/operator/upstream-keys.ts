@@ -1,7 +1,8 @@
 /**
  * The keys of an upstream that is being added: those whose fingerprints the operator saw and agreed
  * to become trusted with it, in the same transaction, each as a leaf of the log. What it publishes
- * besides waits for approval, so that nobody is told of it again. Later changes of keys are trust.ts's.
+ * besides waits for approval, so that nobody is told of it again. Later changes of keys are
+ * trust.ts's.
  * @module
  */
 import type { Upstreams } from '../../db/upstreams.ts'

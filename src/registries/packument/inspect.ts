@@ -2,11 +2,11 @@
  * Inspection of one packument: every version is looked at alone and gets a verdict.
  *
  * A version is parsed from its own slice of the raw bytes. Its name and version must be those that
- * it is filed under, its integrity one SHA-512, and, where the registry signs, one of its signatures
- * by a trusted key must verify. A version that the log knows with the same integrity needs no
- * signature; with another integrity it is a conflict. Verdicts are tried in this order: `invalid`,
- * `conflict` or `logged`, `no-integrity`, `unsigned-registry`, `unsigned`, `valid`, and for want of a
- * valid signature `bad-signature`, `expired-key`, `unknown-key`.
+ * it is filed under, its integrity one SHA-512, and, where the registry signs, one of its
+ * signatures by a trusted key must verify. A version that the log knows with the same integrity
+ * needs no signature; with another integrity it is a conflict. Verdicts are tried in this order:
+ * `invalid`, `conflict` or `logged`, `no-integrity`, `unsigned-registry`, `unsigned`, `valid`, and
+ * for want of a valid signature `bad-signature`, `expired-key`, `unknown-key`.
  *
  * Nothing is fetched, logged or refused here; comparing `manifestHash` with the log is the caller's.
  *

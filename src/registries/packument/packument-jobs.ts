@@ -56,8 +56,8 @@ export type Result =
   | { kind: 'unpack' }
 
 /**
- * What a Worker sends: batches, as many as it takes, each answered with `GO_ON` once it was taken in, then
- * the end of the job. `bytes` are the raw document, the sender's again.
+ * What a Worker sends: batches, as many as it takes, each answered with `GO_ON` once it was taken
+ * in, then the end of the job. `bytes` are the raw document, the sender's again.
  */
 export type Reply =
   | { ok: 'batch'; versions: InspectedVersion[] }

@@ -78,8 +78,8 @@ export class PackumentPool implements AsyncDisposable {
   }
 
   /**
-   * Every version of a packument with its verdict, handed to `take` batch by batch as they are found.
-   * When `take` fails the job ends with its error.
+   * Every version of a packument with its verdict, handed to `take` batch by batch as they are
+   * found. When `take` fails the job ends with its error.
    */
   async inspect(
     bytes: ArrayBuffer,

@@ -6,8 +6,9 @@
  * tar has four dialects and no owner; programs differ in which of two names or sizes they believe,
  * and a file that one of them skips is a file that nobody checked. So only what all read alike is
  * taken: ustar headers (https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html), their
- * GNU spelling, one pax or GNU header (`publish-pax.ts`) with a name where the header cannot hold it, plain files and folders.
- * No bytes of a body are kept but those that `keep` asks for; nothing is written anywhere.
+ * GNU spelling, one pax or GNU header (`publish-pax.ts`) with a name where the header cannot hold
+ * it, plain files and folders. No bytes of a body are kept but those that `keep` asks for; nothing
+ * is written anywhere.
  *
  * @module
  */

@@ -11,7 +11,8 @@
  *   over for this package; the version is served, so that no mirror can stop a package by lying.
  *
  * A mirror that could not be asked, or that lacks a new version, is compared again later, with a
- * later refresh of the package; what it owes is forgotten by a restart. Comparing never makes a record and never fails a request.
+ * later refresh of the package; what it owes is forgotten by a restart. Comparing never makes a
+ * record and never fails a request.
  * @module
  */
 import { LRUCache } from 'lru-cache'

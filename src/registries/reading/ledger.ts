@@ -69,8 +69,8 @@ export class Ledger {
   }
 
   /**
-   * Records what changed since the last inspection of this package. `inspect` hands over the versions
-   * as it finds them, and waits until they are recorded.
+   * Records what changed since the last inspection of this package. `inspect` hands over the
+   * versions as it finds them, and waits until they are recorded.
    * @param extent `part`: what a mirror showed of it, from which its first sight is not concluded
    * @returns what `inspect` does, whether anything changed, and whether a version is new in the log
    */

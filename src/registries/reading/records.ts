@@ -3,7 +3,8 @@
  *
  * Go's semantics: a version that is not in the log yet is fetched, verified and logged before the
  * answer, and the checkpoint in the answer holds it. What the log has it answers without asking
- * anybody, also while its registry is down. A record is public, and of a private package there is none.
+ * anybody, also while its registry is down. A record is public, and of a private package there is
+ * none.
  * @module
  */
 import type { Packages } from '../../db/packages.ts'

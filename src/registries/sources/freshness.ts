@@ -2,7 +2,8 @@
  * How long an answer of a registry may be used, and when it is asked for again.
  *
  * RFC 9111 section 4.2: what the registry says counts, within bounds; where it says nothing a short
- * time of our own. Integrity never depends on any of this: an old answer was verified like a new one.
+ * time of our own. Integrity never depends on any of this: an old answer was verified like a new
+ * one.
  * @module
  */
 

@@ -3,10 +3,10 @@
  *
  * The choice is rendezvous hashing (Thaler and Ravishankar, 1998) of package name and mirror name:
  * a pure function of the two, so that a package stays on its mirror over restarts and whatever the
- * order of the configuration, each mirror gets its share, and a mirror that goes away moves its
- * own packages only. A mirror that is not well, is slow to say (mirrors-hedge.ts), does not have the tarball or was caught with other
- * bytes for the package is passed over; after the last one comes the registry itself. Mirrors of
- * another registry are never here: a name has one authority.
+ * order of the configuration, each mirror gets its share, and a mirror that goes away moves its own
+ * packages only. A mirror that is not well, is slow to say (mirrors-hedge.ts), does not have the
+ * tarball or was caught with other bytes for the package is passed over; after the last one comes
+ * the registry itself. Mirrors of another registry are never here: a name has one authority.
  *
  * Only the place behind a redirect is chosen here. `dist.tarball` never depends on it.
  * @module

@@ -1,6 +1,7 @@
 /**
  * Where tarballs of a registry come from: the modes of CONTRACT "Where tarballs come from", and the
- * two questions that they answer: which `dist.tarball` stays as it came, and who passes the bytes on.
+ * two questions that they answer: which `dist.tarball` stays as it came, and who passes the bytes
+ * on.
  *
  * Which mirror or registry holds the bytes is no matter of the mode: tarballs.ts.
  * @module

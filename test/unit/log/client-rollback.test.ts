@@ -1,6 +1,6 @@
 /**
- * A client whose log shows a smaller tree than the one that it remembers: a lagging cache, a log that
- * was rolled back, or a server that does not answer are three things.
+ * A client whose log shows a smaller tree than the one that it remembers: a lagging cache, a log
+ * that was rolled back, or a server that does not answer are three things.
  * @module
  */
 import { expect, test } from 'bun:test'

@@ -1,6 +1,7 @@
 /**
  * Strict mode, odd places of tarballs and further origins, through the front door. Goal: in strict
- * mode nobody is offered a version whose manifest is not that of its bytes, and everybody is told why.
+ * mode nobody is offered a version whose manifest is not that of its bytes, and everybody is told
+ * why.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { errorOf, FRESH, Instance, type NewUpstream, YARN_4 } from '../../fixtures/instance.ts'
