@@ -12,8 +12,8 @@ import { answerControl, type ControlNeeds } from './routes/control.ts'
 
 /** Certificates and a table of ten thousand names fit many times. */
 const CONTROL_BODY_BYTES_MAX = 8 * 1024 * 1024
-/** A probe may wait for a slow registry three times over. */
-const CONTROL_IDLE_SECONDS = 120
+/** No limit of its own: whoever asks has one, and a file of many registries takes minutes. */
+const CONTROL_IDLE_SECONDS = 0
 
 /** Where the socket is. */
 export const controlPath = (dataDir: string): string => join(dataDir, 'control.sock')

@@ -44,7 +44,11 @@ export const now = (): Date => new Date()
 export type Storage = ReturnType<typeof openStorage>
 
 /** Opens a data dir. @throws LockedError when another process has it */
-export function openStorage(config: Config, stack: AsyncDisposableStack) {
+export function openStorage(
+  config: Config,
+  stack: AsyncDisposableStack,
+  warn: (message: string) => void,
+) {
   const { dataDir } = config
   const dataDirIsNew = !existsSync(registryPath(dataDir))
   stack.use(lockDataDir(dataDir, process.pid))
@@ -61,7 +65,7 @@ export function openStorage(config: Config, stack: AsyncDisposableStack) {
     dataDir,
     dataDirIsNew,
     db,
-    removals: stack.use(new Removals(dataDir)),
+    removals: stack.use(new Removals(dataDir, warn)),
     documents,
     upstreams,
     secrets: new Secrets(db, dataDir),

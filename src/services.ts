@@ -38,9 +38,9 @@ export type Services = AsyncDisposable & {
 export async function buildServices(config: Config): Promise<Services> {
   await using stack = new AsyncDisposableStack()
   const logger = pino({ level: config.logLevel }, pino.destination({ fd: 2, sync: true }))
-  const storage = openStorage(config, stack)
-  settleFirstUpstream(storage, config)
   const warn = (text: string) => logger.warn(text)
+  const storage = openStorage(config, stack, warn)
+  settleFirstUpstream(storage, config)
   const network = openNetwork(config, storage, stack, warn)
   const accounts = accountsOf(config, storage, warn, socketActor())
   const { app, upstreams, operator, viewAdmin, report } = buildSurface({
@@ -89,7 +89,7 @@ export async function openOperations(
   warn: (message: string) => void,
 ): Promise<Operations & AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
-  const storage = openStorage(config, stack)
+  const storage = openStorage(config, stack, warn)
   const network = openNetwork(config, storage, stack, warn)
   const parts = { ...storage, ...network, now, warn, forgetHeld: () => undefined }
   const upstreams = makeUpstreamAdmin(parts, 'cli')

@@ -18,11 +18,7 @@ CREATE TRIGGER `hosted_search_tag_added` AFTER INSERT ON `hosted_tag` WHEN new.`
     WHERE `n`.`name` = new.`name`;
 END;
 --> statement-breakpoint
--- The next version says the same of itself as the last one, mostly.
-CREATE TRIGGER `hosted_search_tag_moved` AFTER UPDATE ON `hosted_tag` WHEN new.`tag` = 'latest'
-  AND (SELECT json_extract(`manifest`, '$.keywords') FROM `hosted_version` WHERE `name` = old.`name` AND `version` = old.`version`)
-    IS NOT (SELECT json_extract(`manifest`, '$.keywords') FROM `hosted_version` WHERE `name` = new.`name` AND `version` = new.`version`)
-BEGIN
+CREATE TRIGGER `hosted_search_tag_moved` AFTER UPDATE ON `hosted_tag` WHEN new.`tag` = 'latest' BEGIN
   INSERT INTO `hosted_search_name` (`name`)
     SELECT new.`name` WHERE NOT EXISTS (SELECT 1 FROM `hosted_search_name` WHERE `name` = new.`name`);
   DELETE FROM `hosted_search` WHERE rowid = (SELECT `id` FROM `hosted_search_name` WHERE `name` = new.`name`);

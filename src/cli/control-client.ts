@@ -22,12 +22,14 @@ import {
 } from '../registries/operator/upstream-view.ts'
 import { controlPath } from '../services-admin.ts'
 import { accountClient, type Call } from './control-accounts.ts'
-import { applyClient, operatorClients } from './control-operator.ts'
+import { APPLY, applyClient, operatorClients } from './control-operator.ts'
 import { viewClient } from './control-views.ts'
 import { EXIT, type Io } from './io.ts'
 
 /** A probe of a registry that answers slowly takes a minute and a half. */
 const ANSWER_MS_MAX = 120_000
+/** Of a whole file: as many registries one after the other as there is patience for. */
+const APPLY_ANSWER_MS_MAX = 15 * 60_000
 /** Ten thousand patterns and their upstreams are below this. */
 const ANSWER_CHARS_MAX = 16 * 1024 * 1024
 
@@ -182,7 +184,8 @@ async function call<Shape extends TSchema>(
   args: object,
   shape: Shape,
 ): Promise<Static<Shape>> {
-  const text = await post(path, `/${operation}`, JSON.stringify(args))
+  const waitMs = operation === APPLY ? APPLY_ANSWER_MS_MAX : ANSWER_MS_MAX
+  const text = await post(path, `/${operation}`, JSON.stringify(args), waitMs)
   const answer: unknown = JSON.parse(text)
   if (Value.Check(shape, answer)) return answer
   throw errorIn(answer)
@@ -200,7 +203,12 @@ function errorIn(answer: unknown): RegistryError {
 }
 
 /** Not by `fetch`: a proxy for the world outside (HTTP_PROXY) has no business in this. */
-async function post(socketPath: string, path: string, body: string): Promise<string> {
+async function post(
+  socketPath: string,
+  path: string,
+  body: string,
+  waitMs: number,
+): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const fail = (error: Error & { code?: string }) => {
     if (NOBODY.has(error.code ?? '')) return reject(new NobodyListens(error.message))
@@ -214,7 +222,7 @@ async function post(socketPath: string, path: string, body: string): Promise<str
     path,
     method: 'POST',
     headers,
-    timeout: ANSWER_MS_MAX,
+    timeout: waitMs,
     agent: false,
   }
   const sent = request(options, response => {
@@ -227,7 +235,7 @@ async function post(socketPath: string, path: string, body: string): Promise<str
     response.on('error', fail)
     response.on('end', () => resolve(text))
   })
-  sent.on('timeout', () => sent.destroy(new Error(`nothing in ${ANSWER_MS_MAX} ms`)))
+  sent.on('timeout', () => sent.destroy(new Error(`nothing in ${waitMs} ms`)))
   sent.on('error', fail)
   sent.end(body)
   return promise

@@ -19,8 +19,11 @@ import {
 import { KeyViewShape } from '../registries/operator/upstream-view.ts'
 import type { Call } from './control-accounts.ts'
 
+/** The one operation that asks many registries before it answers. */
+export const APPLY = 'config/apply'
+
 export function applyClient(call: Call): ApplyOperations {
-  return { apply: changes => call('config/apply', { changes }, AppliedShape) }
+  return { apply: changes => call(APPLY, { changes }, AppliedShape) }
 }
 
 export function operatorClients(call: Call): {

@@ -29,13 +29,15 @@ import type { Removals } from './removals.ts'
 
 /** What a store of blobs can do. @property digest SHA-512 of the bytes in hex */
 export interface BlobStore {
-  /** Durable when it returns. The same bytes again change nothing. */
-  put(digest: string, bytes: Uint8Array): Promise<void>
+  /** Durable when it returns. The same bytes again change nothing. @returns whether they are new */
+  put(digest: string, bytes: Uint8Array): Promise<boolean>
   /** The bytes, checked just now; undefined when there are none. @throws BlobError damaged */
   get(digest: string): Promise<Blob | undefined>
   has(digest: string): boolean
   /** Gone by and by: not while a backup is made. `put` before that takes it back. */
   remove(digest: string): void
+  /** Gone now: of bytes that were put and never referred to. */
+  discard(digest: string): void
   /** Every blob, in no order. */
   list(): Iterable<string>
 }
@@ -74,13 +76,13 @@ export class DiskBlobs implements BlobStore {
     }
   }
 
-  async put(digest: string, bytes: Uint8Array): Promise<void> {
+  async put(digest: string, bytes: Uint8Array): Promise<boolean> {
     const path = this.#path(digest)
     this.#removals.keep(path)
     if (existsSync(path)) {
       // Its rename may not have reached the disk yet: whoever wrote it may still be waiting.
       await syncFolder(dirname(path))
-      return
+      return false
     }
     await this.#makeFolder(dirname(path))
     this.#partials += 1
@@ -93,6 +95,7 @@ export class DiskBlobs implements BlobStore {
       throw error
     }
     await syncFolder(dirname(path))
+    return true
   }
 
   async get(digest: string): Promise<Blob | undefined> {
@@ -114,6 +117,10 @@ export class DiskBlobs implements BlobStore {
 
   remove(digest: string): void {
     this.#removals.remove(this.#path(digest))
+  }
+
+  discard(digest: string): void {
+    this.#removals.removeAtOnce(this.#path(digest))
   }
 
   *list(): Iterable<string> {

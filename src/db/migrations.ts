@@ -18,6 +18,7 @@ import registry0004 from '../../drizzle/registry/0004_hosting.sql' with { type: 
 import registry0005 from '../../drizzle/registry/0005_hosting_search_and_issuers.sql' with { type: 'text' }
 import registry0006 from '../../drizzle/registry/0006_revisions.sql' with { type: 'text' }
 import registry0007 from '../../drizzle/registry/0007_alerts.sql' with { type: 'text' }
+import registry0008 from '../../drizzle/registry/0008_search_keywords.sql' with { type: 'text' }
 
 export type Migration = { tag: string; sql: string }
 
@@ -43,6 +44,7 @@ export const registryMigrations: readonly Migration[] = inJournalOrder(registryJ
   '0005_hosting_search_and_issuers': registry0005,
   '0006_revisions': registry0006,
   '0007_alerts': registry0007,
+  '0008_search_keywords': registry0008,
 })
 
 export const cacheMigrations: readonly Migration[] = inJournalOrder(cacheJournal.entries, {

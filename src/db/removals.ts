@@ -44,10 +44,13 @@ export function holdBlobs(dataDir: string): Disposable {
 /** The files that a server removes. It has the data dir's lock. */
 export class Removals implements Disposable {
   readonly #database: Database
+  readonly #warn: (message: string) => void
   readonly #putOff = new Set<string>()
   #timer: Timer | null = null
 
-  constructor(dataDir: string) {
+  /** @param warn hears of a file that cannot be removed: the next start finds it again */
+  constructor(dataDir: string, warn: (message: string) => void) {
+    this.#warn = warn
     const path = join(dataDir, FILE)
     this.#database = new Database(path, { create: true, readwrite: true })
     chmodSync(path, FILE_MODE)
@@ -63,6 +66,12 @@ export class Removals implements Disposable {
   remove(path: string): void {
     this.#putOff.add(path)
     this.#run()
+  }
+
+  /** Removes a file that no row ever named, so that no copy of the database does. */
+  removeAtOnce(path: string): void {
+    this.#putOff.delete(path)
+    this.#unlink(path)
   }
 
   /** The file is needed again: it stays if it is still there. */
@@ -85,12 +94,19 @@ export class Removals implements Disposable {
       return
     }
     try {
-      for (const path of this.#putOff) {
-        rmSync(path, { force: true })
-        this.#putOff.delete(path)
-      }
+      for (const path of this.#putOff) this.#unlink(path)
+      this.#putOff.clear()
     } finally {
       this.#database.run('ROLLBACK')
+    }
+  }
+
+  /** One that stays must not keep the others, nor fail the change that is committed already. */
+  #unlink(path: string): void {
+    try {
+      rmSync(path, { force: true })
+    } catch (error) {
+      this.#warn(`a file that nothing refers to stays: ${String(error)}`)
     }
   }
 

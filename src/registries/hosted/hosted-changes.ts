@@ -162,8 +162,8 @@ export class HostedChanges {
       audit.append({ ...this.#line(identity, action, name), before: shown, after })
       return [...versions.difference(new Set(hosted.versions(name)))]
     })
-    log.publish()
     access.changed(name)
+    log.publish()
     for (const version of gone) {
       const row = hosted.version(name, version)
       if (row !== null) release(row.integrity)

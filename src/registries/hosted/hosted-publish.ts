@@ -88,8 +88,9 @@ export class Publisher {
     if (isClaim) await assertFree(this.#needs, name)
     const digest = integrityToHex(integrity)
     this.#hold(digest)
+    let isNew = false
     try {
-      await this.#needs.blobs.put(digest, tarball)
+      isNew = await this.#needs.blobs.put(digest, tarball)
       const leafIndex = await this.#commits.run({
         assertPossible: () => this.#assertPossible(identity, asked),
         write: () => this.#write(identity, asked, inside, isClaim),
@@ -97,7 +98,7 @@ export class Publisher {
       })
       return { name, version, leafIndex }
     } finally {
-      this.#letGo(digest, integrity)
+      this.#letGo(digest, integrity, isNew)
     }
   }
 
@@ -118,11 +119,16 @@ export class Publisher {
     }
   }
 
-  /** Tells that a version no longer refers to its tarball. */
-  release(integrity: string): void {
+  /**
+   * Tells that a version no longer refers to its tarball.
+   * @param isNew none ever did: it takes no room, also beside a backup
+   */
+  release(integrity: string, isNew = false): void {
+    const { blobs, hosted } = this.#needs
     const digest = integrityToHex(integrity)
-    if (this.#pending.has(digest) || this.#needs.hosted.isReferenced(integrity)) return
-    this.#needs.blobs.remove(digest)
+    if (this.#pending.has(digest) || hosted.isReferenced(integrity)) return
+    if (isNew) blobs.discard(digest)
+    else blobs.remove(digest)
   }
 
   /** COMMIT POINT. Right after `#assertPossible`: what was checked is still true. */
@@ -192,11 +198,11 @@ export class Publisher {
     this.#pending.set(digest, (this.#pending.get(digest) ?? 0) + 1)
   }
 
-  #letGo(digest: string, integrity: string): void {
+  #letGo(digest: string, integrity: string, isNew: boolean): void {
     const left = (this.#pending.get(digest) ?? 1) - 1
     if (left > 0) this.#pending.set(digest, left)
     else this.#pending.delete(digest)
-    this.release(integrity)
+    this.release(integrity, isNew)
   }
 }
 

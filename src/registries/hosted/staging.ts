@@ -72,8 +72,9 @@ export class Staging {
     const digest = createHash('sha512').update(body).digest('hex')
     // Whoever reads the body may change it or give it away (publish-reader.ts): it is stored first.
     this.#pending.set(digest, (this.#pending.get(digest) ?? 0) + 1)
+    let isNew = false
     try {
-      await this.#needs.bodies.put(digest, body)
+      isNew = await this.#needs.bodies.put(digest, body)
       const version = await this.#describe(name, body)
       // Only now: a body without a tarball says nothing of which packages there are.
       this.#needs.access.assertWritable(asPublisher(identity), name)
@@ -83,7 +84,7 @@ export class Staging {
       const left = (this.#pending.get(digest) ?? 1) - 1
       if (left > 0) this.#pending.set(digest, left)
       else this.#pending.delete(digest)
-      this.#release(digest)
+      this.#release(digest, isNew)
     }
   }
 
@@ -211,9 +212,12 @@ export class Staging {
     }
   }
 
-  #release(body: string): void {
+  /** @param isNew nothing ever referred to it: what is refused takes no room, also beside a backup */
+  #release(body: string, isNew = false): void {
     const { stages, bodies } = this.#needs
-    if (!this.#pending.has(body) && !stages.isReferenced(body)) bodies.remove(body)
+    if (this.#pending.has(body) || stages.isReferenced(body)) return
+    if (isNew) bodies.discard(body)
+    else bodies.remove(body)
   }
 
   #write(

@@ -246,10 +246,10 @@ export class UpstreamAdmin implements UpstreamOperations {
       if (row !== null) this.#keepKind(row)
       this.#write(action, name, shown, row === null ? null : this.#view(row))
       db.afterCommit(() => {
-        log.publish()
         this.#needs.changed(factory.reload())
         after?.()
       })
+      db.afterCommit(() => log.publish())
     })
   }
 

@@ -4,7 +4,15 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BlobError, DiskBlobs } from '../../../src/db/blobs.ts'
@@ -13,12 +21,14 @@ import { holdBlobs, Removals } from '../../../src/db/removals.ts'
 let dataDir: string
 let dir: string
 let removals: Removals
+let warnings: string[]
 let blobs: DiskBlobs
 
 beforeEach(() => {
   dataDir = mkdtempSync(join(tmpdir(), 'npmx-registry-blobs-'))
   dir = join(dataDir, 'blobs')
-  removals = new Removals(dataDir)
+  warnings = []
+  removals = new Removals(dataDir, message => warnings.push(message))
   blobs = new DiskBlobs(dir, removals)
 })
 
@@ -80,6 +90,34 @@ describe('blobs', () => {
     }
     blobs.remove(digestOf(two))
     expect([...blobs.list()]).toEqual([])
+  })
+
+  test('what was never referred to goes at once, also while somebody holds the others', async () => {
+    const [one, two] = [new Uint8Array([1]), new Uint8Array([2])]
+    expect(await blobs.put(digestOf(one), one)).toBe(true)
+    expect(await blobs.put(digestOf(one), one)).toBe(false)
+    expect(await blobs.put(digestOf(two), two)).toBe(true)
+    using _hold = holdBlobs(dataDir)
+    blobs.remove(digestOf(one))
+    blobs.discard(digestOf(two))
+    expect([...blobs.list()]).toEqual([digestOf(one)])
+  })
+
+  test('one that cannot be removed keeps no other, and is told of', async () => {
+    const bytes = new Uint8Array([1])
+    await blobs.put(digestOf(bytes), bytes)
+    const stuck = 'ab'.repeat(64)
+    mkdirSync(join(dir, 'ab', stuck), { recursive: true })
+    {
+      using _hold = holdBlobs(dataDir)
+      blobs.remove(stuck)
+      blobs.remove(digestOf(bytes))
+    }
+    blobs.discard(digestOf(new Uint8Array([2])))
+    blobs.remove(digestOf(bytes))
+    expect(blobs.has(digestOf(bytes))).toBe(false)
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toContain(stuck)
   })
 
   test('what is put again before it is gone stays', async () => {
