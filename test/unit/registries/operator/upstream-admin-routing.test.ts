@@ -2,7 +2,8 @@
  * Two registries behind one front door: each name goes to exactly one of them, and the other is
  * never told of it. Goal: dependency confusion, and changes while requests run.
  */
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, spyOn, test } from 'bun:test'
+import { Log } from '../../../../src/log/log.ts'
 import { Instance, YARN_4 } from '../../../fixtures/instance.ts'
 import { Recorder } from '../../../fixtures/recorder.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../../fixtures/registry.ts'
@@ -62,6 +63,16 @@ async function post(path: string, body: string, headers: Record<string, string> 
 }
 
 describe('packuments, tarballs and lookups', () => {
+  test('a table that was saved is in effect, also when the log cannot show itself', async () => {
+    using struck = spyOn(Log.prototype, 'publish').mockImplementationOnce(() => {
+      throw new Error('no space is left')
+    })
+    expect(await shell.upstream('set', 'acme', '--names', '@acme/*')).not.toMatchObject({ code: 0 })
+    expect(struck).toHaveBeenCalled()
+    expect((await instance.get('acme-internal')).status).toBe(404)
+    expect(atAcme.everything).not.toContain('acme-internal')
+  })
+
   test('a name is asked of its own registry; what another one has of it is never offered', async () => {
     expect(Object.keys((await instance.packument('@acme/tool')).versions)).toEqual(['1.0.0'])
     expect((await instance.packument('alpha')).versions).not.toHaveProperty(['99.0.0'])
