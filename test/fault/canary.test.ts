@@ -24,7 +24,7 @@ import { addUpstreams, SECRETS, World } from './canary-world.ts'
 const RUN_MS = 300_000
 /** The server asks again about a package after a second. */
 const NEXT_CHECK_MS = 1_050
-const ALERT_MS_MAX = 60_000
+const ALERT_MS_MAX = 10_000
 const FRESH = { headers: { 'cache-control': 'no-cache' } }
 
 /**

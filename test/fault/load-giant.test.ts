@@ -4,8 +4,7 @@
  * and nobody who asks for something else waits for it.
  *
  * What is served is judged in every attempt; waits and memory by the best of a few, since when
- * garbage is collected is the machine's affair too. So gross faults are seen: a document held once
- * more, a loop held up. Whether it takes 10 MB or 10 ms more than yesterday is not.
+ * garbage is collected is the machine's affair too.
  */
 import { expect, test } from 'bun:test'
 import { ATTEMPTS_TIMEOUT_MS, bestOfAttempts } from './load-attempts.ts'

@@ -4,9 +4,8 @@
  * back when they go. That silent connections are closed after the idle timeout is Bun's own and
  * takes a minute; it is not waited for here.
  *
- * Memory is judged in every attempt, waits by the best of a few. A server that begins all answers
- * at once (everybody waits for seconds) or holds a copy for each (gigabytes) is seen; that turns of
- * the loop became somewhat longer is not. What the kernel holds for the readers is not counted.
+ * Memory is judged in every attempt, waits by the best of a few. What the kernel holds for the
+ * readers is not counted.
  */
 import { expect, test } from 'bun:test'
 import { ATTEMPTS_TIMEOUT_MS, bestOfAttempts } from './load-attempts.ts'

@@ -18,7 +18,7 @@ import { type Release, tarballOf } from '../fixtures/publishing.ts'
 import { BEFORE, Served } from './publish-server.ts'
 
 /** What a start removes beside everything else is gone by then. */
-const TIDY_MS_MAX = 20_000
+const TIDY_MS_MAX = 3000
 const TIDY_POLL_MS = 10
 
 /** The faults that `log fsck` finds in a data dir. */

@@ -25,8 +25,8 @@ const VERSIONS = 4
 const LANES = 8
 /** What most lives answer at least before they end, so that there is something to lose. */
 const ANSWERS_PER_LIFE_MIN = 3
-/** A second process must give up within this; SQLite's own patience is 5 s. */
-const REFUSAL_MS_MAX = 4_000
+/** A second process must give up within this. */
+const REFUSAL_MS_MAX = 2000
 
 /**
  * What the program said before it died: records by what was asked, and signed checkpoints.

@@ -77,7 +77,7 @@ describe('agreement', () => {
     mirrors[1]?.act({ do: 'delay', path: '/victim', ms: 3_000 })
     const started = performance.now()
     const first = await instance.packument('victim')
-    expect(performance.now() - started).toBeLessThan(2_900)
+    expect(performance.now() - started).toBeLessThan(700)
     expect(first.versions['1.1.0']?.dist.tarball).toContain('victim-1.1.0.tgz')
     expect(await untilCompared(instance, 'victim', '1.1.0')).toContain('/-/blocked/')
     expect((await instance.get('victim/-/victim-1.1.0.tgz')).status).toBe(403)
@@ -131,8 +131,7 @@ describe('agreement', () => {
     mirrors[2]?.act({ do: 'status', path: '/victim', status: 404 })
     const started = performance.now()
     const { versions } = await instance.packument('victim')
-    // A registry is given 15 s.
-    expect(performance.now() - started).toBeLessThan(10_000)
+    expect(performance.now() - started).toBeLessThan(1_000)
     expect(versions['1.1.0']?.dist.tarball).toContain('victim-1.1.0.tgz')
   })
 })

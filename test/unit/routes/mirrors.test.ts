@@ -9,7 +9,6 @@ import { placeOf, serverOf, startMirrored } from '../../fixtures/mirrored.ts'
 /** A sign of life of a mirror counts for less than this (mirror.ts). */
 const ALIVE_MS = 50
 const ASKED_AT_ONCE = 10
-const ROUNDS_MAX = 6
 const ENDLESS = { do: 'cache-control', value: 'max-age=300' } as const
 
 let cleanup: AsyncDisposableStack
@@ -34,17 +33,6 @@ async function placesOf(instance: Instance, names: readonly string[]): Promise<s
   return places
 }
 
-/** Asked until two rounds agree: a mirror that is slow for a moment loses a place to the next. */
-async function steadyPlacesOf(instance: Instance, names: readonly string[]): Promise<string[]> {
-  let places = await placesOf(instance, names)
-  for (let round = 1; round < ROUNDS_MAX; round++) {
-    const again = await placesOf(instance, names)
-    if (Bun.deepEquals(again, places)) break
-    places = again
-  }
-  return places
-}
-
 describe('four mirrors of one registry', () => {
   test('each of 100 packages stays on its mirror, and each mirror serves some', async () => {
     const { mirrors, registry, instance } = await startMirrored(
@@ -54,17 +42,17 @@ describe('four mirrors of one registry', () => {
     )
     const names = packages(100).map(({ name }) => name)
     await Promise.all(names.map(name => instance.packument(name)))
-    const first = await steadyPlacesOf(instance, names)
+    const first = await placesOf(instance, names)
     const shares = mirrors.map(({ url }) => first.filter(each => serverOf(each) === url).length)
     for (const share of shares) expect(share).toBeGreaterThan(10)
     expect(shares.reduce((sum, share) => sum + share, 0)).toBe(100)
     await instance.restart()
-    expect(await steadyPlacesOf(instance, names)).toEqual(first)
+    expect(await placesOf(instance, names)).toEqual(first)
     const dead = mirrors[1]
     if (dead === undefined) throw new RangeError('mirrors')
     await dead.goAway('refuse')
     await Bun.sleep(ALIVE_MS)
-    const without = await steadyPlacesOf(instance, names)
+    const without = await placesOf(instance, names)
     for (const [i, place] of without.entries()) {
       const before = serverOf(first[i] ?? '')
       if (before === dead.url) expect([dead.url, registry.url]).not.toContain(serverOf(place))
@@ -95,8 +83,7 @@ describe('four mirrors of one registry', () => {
       for (const mirror of mirrors) await mirror.goAway(how)
       const started = performance.now()
       const place = await placeOf(instance, 'package-0')
-      // One that is asked for bytes, and not only whether it has them, is given 15 s.
-      expect(performance.now() - started).toBeLessThan(10_000)
+      expect(performance.now() - started).toBeLessThan(2_000)
       expect(serverOf(place)).toBe(registry.url)
     },
   )

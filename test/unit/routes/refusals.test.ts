@@ -231,14 +231,11 @@ describe('outages', () => {
   })
 
   test('nor by a check in the background, which nobody waited for', async () => {
-    const checked = performance.now()
     await instance.packument('alpha')
     upstream.act({ do: 'status', path: '/alpha', status: 403 })
     // Just expired (freshness.ts): the old answer is given once more while the check goes on.
     await Bun.sleep(1100)
-    const { status } = await instance.get('alpha')
-    // A machine that was too busy to ask within that second cannot see it.
-    expect(performance.now() - checked < 2_000 ? status : 200).toBe(200)
+    expect((await instance.get('alpha')).status).toBe(200)
     await Bun.sleep(1100)
     expect((await instance.get('alpha')).status).toBe(403)
   })

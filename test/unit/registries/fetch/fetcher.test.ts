@@ -223,7 +223,7 @@ describe('get() stops at its limits', () => {
     const error = await errorOf(newFetcher(limits).get(ask(server.origin)))
     expect(error.code).toBe('upstream-unreachable')
     expect(error).toMatchObject({ phase: 'timeout' })
-    expect(performance.now() - began).toBeLessThan(4_900)
+    expect(performance.now() - began).toBeLessThan(2000)
     expect(server.requests).toHaveLength(1)
   })
 
@@ -235,7 +235,7 @@ describe('get() stops at its limits', () => {
     const limits = { totalTimeoutMs: 400, idleTimeoutMs: 200, headersTimeoutMs: 390 }
     const error = await errorOf(newFetcher(limits).get(ask(server.origin)))
     expect(error).toMatchObject({ phase: 'timeout' })
-    expect(performance.now() - began).toBeLessThan(15_000)
+    expect(performance.now() - began).toBeLessThan(2000)
   })
 
   test('but not a body that takes longer and keeps pace', async () => {

@@ -182,8 +182,7 @@ describe('Webhook', () => {
     const { webhook, over } = webhookTo('http://127.0.0.1:9/', [60_000])
     const started = performance.now()
     for (let i = 0; i < 2000; i += 1) webhook.send(ALERT)
-    // A try that was waited for would take longer than this.
-    expect(performance.now() - started).toBeLessThan(5_000)
+    expect(performance.now() - started).toBeLessThan(500)
     expect(webhook.counts.dropped).toBe(1000)
     expect(over).toHaveLength(1000)
   })

@@ -151,7 +151,7 @@ describe('JsonScan', () => {
     const started = performance.now()
     expect(scanned('['.repeat(5_000_000))).toBe(false)
     expect(scanned('{"a":'.repeat(1_000_000))).toBe(false)
-    expect(performance.now() - started).toBeLessThan(15_000)
+    expect(performance.now() - started).toBeLessThan(4_000)
     const json = new JsonScan(
       encode(
         Object.fromEntries([
@@ -278,6 +278,6 @@ describe('scanPackument()', () => {
     const text = `{"name":"pkg","users":{${keys}},"readme":"${'x\\n'.repeat(1_000_000)}"}`
     const started = performance.now()
     expect(scanPackument(encode(text)).name).toBe('pkg')
-    expect(performance.now() - started).toBeLessThan(15_000)
+    expect(performance.now() - started).toBeLessThan(4_000)
   })
 })

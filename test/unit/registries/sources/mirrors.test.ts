@@ -147,8 +147,7 @@ describe('mirrors', () => {
     await server().goAway('black-hole')
     const started = performance.now()
     expect(await mirror.offers(PATH)).toBe(false)
-    // The registry itself is given 15 s.
-    expect(performance.now() - started).toBeLessThan(5_000)
+    expect(performance.now() - started).toBeLessThan(900)
   })
 
   test('one that is down is not asked any more', async () => {
