@@ -11,6 +11,7 @@ import { HostedPackages } from './db/hosted.ts'
 import type { Packages } from './db/packages.ts'
 import type { RegistryDb } from './db/registry-db.ts'
 import type { Removals } from './db/removals.ts'
+import { Tarballs } from './db/tarballs.ts'
 import type { Teams } from './db/teams.ts'
 import type { UpstreamRow, Upstreams } from './db/upstreams.ts'
 import { checkNamespace } from './log/leaf.ts'
@@ -46,20 +47,20 @@ export function openHouse(needs: HouseNeeds) {
   const { db, dataDir, upstreams, removals } = needs
   settleRow(needs)
   const hosted = new HostedPackages(db)
-  const blobs = new DiskBlobs(join(dataDir, 'blobs'), removals)
+  const tarballs = new Tarballs(db, new DiskBlobs(join(dataDir, 'blobs'), removals))
   const names = () => upstreams.get(HOSTED)?.names ?? []
   return {
     hosted,
-    blobs,
+    tarballs,
     house: ({ url, namespace }: UpstreamRow) => {
-      const housed = new HostedUpstream({ ...needs, url, namespace, hosted, blobs, names })
+      const housed = new HostedUpstream({ ...needs, url, namespace, hosted, tarballs, names })
       return { upstream: housed, housed }
     },
   }
 }
 
 /** What publishing needs besides. */
-export type HostingNeeds = Pick<House, 'hosted' | 'blobs'> & {
+export type HostingNeeds = Pick<House, 'hosted' | 'tarballs'> & {
   db: RegistryDb
   log: Log
   packages: Packages

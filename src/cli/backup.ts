@@ -13,8 +13,16 @@ import { createReadStream, existsSync, readFileSync, rmSync, statSync } from 'no
 import { join } from 'node:path'
 import { loadConfig, type Flags } from '../config.ts'
 import { ConfigError } from '../config-values.ts'
-import { blobFiles, DATABASE_FILE, digestOf, keyFiles, tileFiles } from '../db/backup-contents.ts'
+import {
+  blobFiles,
+  checkTarballRows,
+  DATABASE_FILE,
+  digestOf,
+  keyFiles,
+  tileFiles,
+} from '../db/backup-contents.ts'
 import { snapshotRegistry } from '../db/backup-snapshot.ts'
+import { BlobError } from '../db/blobs.ts'
 import { KeyFileError, readLogKey } from '../db/keys.ts'
 import { openRegistryReadonly, registryPath } from '../db/open.ts'
 import { holdBlobs } from '../db/removals.ts'
@@ -108,6 +116,7 @@ async function checkSnapshot(
   io: Io,
 ): Promise<Pick<Snapshot, 'state' | 'files'>> {
   using db = openRegistryReadonly(scratch)
+  checkTarballRows(db)
   const blobs = blobFiles(db)
   const gone = blobs.find(blob => !existsSync(join(dataDir, blob)))
   if (gone !== undefined) throw new BackupError(`the tarball ${gone} is missing`)
@@ -179,7 +188,9 @@ function tell(
 }
 
 function outcomeOf(error: unknown): { code: number; sentence: string } | null {
-  if (error instanceof BackupError) return { code: EXIT.findings, sentence: error.message }
+  if (error instanceof BackupError || error instanceof BlobError) {
+    return { code: EXIT.findings, sentence: error.message }
+  }
   if (error instanceof KeyFileError) return { code: EXIT.usage, sentence: error.message }
   if (!(error instanceof Error) || !('code' in error)) return null
   // The disk is full, a folder may not be written to.

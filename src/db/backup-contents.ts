@@ -1,20 +1,21 @@
 /**
  * Which files a backup is made of, given a copy of `registry.db`: that copy, the full tiles of the
- * tree that it has signed and no later ones, and the tarballs that it refers to. The paths are those
- * of a data dir.
+ * tree that it has signed and no later ones, and the tarballs that it refers to and does not hold
+ * itself. The paths are those of a data dir.
  *
  * Keys are listed apart, since a backup holds them only on request. The cache is not part of it.
  * @module
  */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { isNull } from 'drizzle-orm'
+import { and, isNull, notInArray } from 'drizzle-orm'
 import { filesOf, fullTiles } from '../log/full-tiles.ts'
 import type { LogState } from '../log/log.ts'
 import { levelWidth, type Tile } from '../log/tile.ts'
 import type { RegistryDb } from './registry-db.ts'
-import { hostedVersion } from './schema-hosted.ts'
+import { hostedTarball, hostedVersion } from './schema-hosted.ts'
 import { stage } from './schema-stage.ts'
+import { checkTarball, fileDigest } from './tarballs.ts'
 
 export const DATABASE_FILE = 'registry.db'
 
@@ -50,21 +51,30 @@ function mayBeMissing({ level, index }: Tile, state: LogState): boolean {
   return index >= levelWidth(state.publishedSize, level + 1)
 }
 
-/** The tarballs that versions refer to, and the bodies that wait for approval, each once. */
+/** The files of tarballs that versions refer to, and of bodies that wait for approval, each once. */
 export function blobFiles(db: RegistryDb): string[] {
+  const rows = db.orm.select({ integrity: hostedTarball.integrity }).from(hostedTarball)
   const versions = db.orm
     .selectDistinct({ integrity: hostedVersion.integrity })
     .from(hostedVersion)
-    .where(isNull(hostedVersion.unpublished))
+    .where(and(isNull(hostedVersion.unpublished), notInArray(hostedVersion.integrity, rows)))
     .all()
   const staged = db.orm.selectDistinct({ body: stage.body }).from(stage).all()
   return [
     ...versions.map(({ integrity }) => {
-      const digest = Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex')
+      const digest = fileDigest(integrity)
       return `blobs/${digest.slice(0, 2)}/${digest}`
     }),
     ...staged.map(({ body }) => `staged/${body.slice(0, 2)}/${body}`),
   ]
+}
+
+/** Compares the tarballs that are rows with their hashes. @throws BlobError damaged */
+export function checkTarballRows({ database }: RegistryDb): void {
+  const rows = database.query<{ integrity: string; bytes: Uint8Array }, []>(
+    'SELECT integrity, bytes FROM hosted_tarball',
+  )
+  for (const { integrity, bytes } of rows.iterate()) checkTarball(integrity, bytes)
 }
 
 /** The key files of a data dir, or of a copy of its folder `keys`. */

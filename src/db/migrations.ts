@@ -19,6 +19,7 @@ import registry0005 from '../../drizzle/registry/0005_hosting_search_and_issuers
 import registry0006 from '../../drizzle/registry/0006_revisions.sql' with { type: 'text' }
 import registry0007 from '../../drizzle/registry/0007_alerts.sql' with { type: 'text' }
 import registry0008 from '../../drizzle/registry/0008_search_keywords.sql' with { type: 'text' }
+import registry0009 from '../../drizzle/registry/0009_tarballs.sql' with { type: 'text' }
 
 export type Migration = { tag: string; sql: string }
 
@@ -45,6 +46,7 @@ export const registryMigrations: readonly Migration[] = inJournalOrder(registryJ
   '0006_revisions': registry0006,
   '0007_alerts': registry0007,
   '0008_search_keywords': registry0008,
+  '0009_tarballs': registry0009,
 })
 
 export const cacheMigrations: readonly Migration[] = inJournalOrder(cacheJournal.entries, {

@@ -2,12 +2,12 @@
  * The tables of `registry.db` for packages that live here: what was published, by whom, who may
  * change it. drizzle-kit writes drizzle/registry from this file too. It holds no queries.
  *
- * A row of a version is never deleted: its number stays taken for ever. Tarballs are files
- * (blobs.ts), found by their integrity. Times are RFC 3339 with milliseconds, as packuments have
+ * A row of a version is never deleted: its number stays taken for ever. Tarballs are rows or files
+ * (tarballs.ts), found by their integrity. Times are RFC 3339 with milliseconds, as packuments have
  * them.
  * @module
  */
-import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { blob, index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 
 export const hostedPackage = sqliteTable('hosted_package', {
   name: text('name').primaryKey(),
@@ -53,6 +53,12 @@ export const hostedVersion = sqliteTable(
     index('hosted_version_integrity').on(table.integrity),
   ],
 )
+
+/** The small tarballs, each content once; the others are files. */
+export const hostedTarball = sqliteTable('hosted_tarball', {
+  integrity: text('integrity').primaryKey(),
+  bytes: blob('bytes', { mode: 'buffer' }).notNull(),
+})
 
 export const hostedTag = sqliteTable(
   'hosted_tag',

@@ -1,6 +1,6 @@
 /**
  * What must be true of a data dir that was restored from a backup: its log is sound, exactly the
- * files that its rows refer to are there and are what they are named for, a server starts on it, and
+ * tarballs that its versions refer to are there and are what they are named for, a server starts on it, and
  * each package is in one of the states in which it can have been (publish-history.ts).
  * @module
  */
@@ -9,7 +9,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { blobFiles } from '../../src/db/backup-contents.ts'
+import { blobFiles, checkTarballRows } from '../../src/db/backup-contents.ts'
 import { SqliteLogStore } from '../../src/db/log-store.ts'
 import { openRegistryReadonly } from '../../src/db/open.ts'
 import { tarballOf } from '../fixtures/publishing.ts'
@@ -58,6 +58,13 @@ export function faultsOnDisk(dataDir: string, { records }: Mark): string[] {
     return !path.endsWith(found)
   })
   using db = openRegistryReadonly(dataDir)
+  checkTarballRows(db)
+  const unneeded = db.database
+    .query<{ integrity: string }, []>(
+      `SELECT integrity FROM hosted_tarball WHERE integrity NOT IN
+         (SELECT integrity FROM hosted_version WHERE unpublished IS NULL)`,
+    )
+    .all()
   const store = new SqliteLogStore(db, dataDir)
   const size = store.readState()?.size ?? 0
   const lost = [...records].filter(([, { index, text }]) => {
@@ -67,6 +74,7 @@ export function faultsOnDisk(dataDir: string, { records }: Mark): string[] {
   return [
     ...needed.filter(path => !stored.includes(path)).map(path => `${path}: missing`),
     ...stored.filter(path => !needed.includes(path)).map(path => `${path}: of nothing`),
+    ...unneeded.map(({ integrity }) => `row of ${integrity}: of nothing`),
     ...damaged.map(path => `${path}: damaged`),
     ...lost.map(([name, { index }]) => `${name}: not at ${index} of ${size}`),
   ]

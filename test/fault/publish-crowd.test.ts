@@ -1,15 +1,14 @@
 /**
  * A hundred clients publish at once, through the front door of one instance: every publish that is
- * acknowledged is there once, in the packument, in the tags, in the log, and as a blob; what is
+ * acknowledged is there once, in the packument, in the tags, in the log, and its tarball; what is
  * refused has left nothing.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { httpReader } from '../../src/cli/log-http.ts'
 import { LogClient } from '../../src/log/client.ts'
 import { newVerifier } from '../../src/log/note.ts'
-import { type Release, tarballOf } from '../fixtures/publishing.ts'
+import { fileSeed, type Release, tarballOf } from '../fixtures/publishing.ts'
+import { storedTarballs } from '../fixtures/stored-tarballs.ts'
 import { temporaryDir, type TemporaryDir } from '../unit/db/data-dir.ts'
 import { NAMESPACE, Served } from './publish-server.ts'
 import { logFaults } from './publish-verdict.ts'
@@ -36,10 +35,7 @@ afterAll(async () => {
 const statuses = (releases: readonly Release[]) =>
   Promise.all(releases.map(async release => (await served.publish(release)).status))
 
-const blobs = () =>
-  readdirSync(join(dir.path, 'blobs'), { recursive: true, withFileTypes: true }).filter(entry =>
-    entry.isFile(),
-  ).length
+const blobs = () => storedTarballs(dir.path).length
 
 async function logSize(): Promise<number> {
   const note = await (await served.get('-/sumdb/checkpoint')).text()
@@ -72,7 +68,7 @@ describe('a crowd publishes at once', () => {
       const releases = range(0, CLIENTS).map(i => ({
         name: i % 2 === 0 ? `crowd-${i}` : `@crowd/member-${i}`,
         version: '1.0.0',
-        seed: String(i),
+        seed: i % 4 === 0 ? fileSeed(String(i)) : String(i),
       }))
       const [size, before] = [await logSize(), blobs()]
       expect(await statuses(releases)).toEqual(releases.map(() => 201))
@@ -137,7 +133,7 @@ describe('a crowd publishes at once', () => {
       const releases = range(0, CLIENTS).map(i => ({
         name: 'contended',
         version: '1.0.0',
-        seed: `attempt ${i}`,
+        seed: i % 2 === 0 ? fileSeed(String(i)) : `attempt ${i}`,
       }))
       const [size, before] = [await logSize(), blobs()]
       const answers = await statuses(releases)

@@ -216,9 +216,10 @@ test.if(canMeasure)(
     const honest = await put(server, PACKAGE, jsonOf(publishBody()))
     expect(honest).toEqual({ status: 201, text: '{"ok":true,"success":true}' })
     const after = await state(server)
-    const blobs = (lines: string[]) => lines.filter(line => line.startsWith('/blobs/')).length
+    const rows = (lines: string[]) =>
+      Number(lines.find(line => line.startsWith('hosted_tarball '))?.split(' ')[1])
     const leaves = (lines: string[]) => Number(lines.at(-1)?.slice('log '.length))
-    expect([blobs(after), leaves(after)]).toEqual([blobs(before) + 1, leaves(before) + 1])
+    expect([rows(after), leaves(after)]).toEqual([rows(before) + 1, leaves(before) + 1])
   },
   TIMEOUT_MS,
 )

@@ -4,7 +4,7 @@
  * that a copy of a data dir can be opened anywhere.
  * @module
  */
-import { publishBodyOf, type Release } from '../fixtures/publishing.ts'
+import { fileSeed, publishBodyOf, type Release } from '../fixtures/publishing.ts'
 import { loadConfig } from '../../src/config.ts'
 import { buildServices } from '../../src/services.ts'
 
@@ -22,10 +22,19 @@ export const BEFORE: Release = {
   manifest: { description: 'edition one' },
 }
 
-/** What is published under fault: a next version, and a package whose name is claimed by it. */
+/**
+ * What is published under fault: a next version, a package whose name is claimed by it, and a next
+ * version whose tarball is a file.
+ */
 export const STRUCK = {
   next: { name: 'kit', version: '1.1.0', manifest: { description: 'edition struck' } },
   first: { name: 'fresh', version: '1.0.0', manifest: { description: 'edition struck' } },
+  file: {
+    name: 'kit',
+    version: '1.2.0',
+    manifest: { description: 'edition struck' },
+    seed: fileSeed('struck'),
+  },
 } satisfies Record<string, Release>
 
 export type StruckKind = keyof typeof STRUCK

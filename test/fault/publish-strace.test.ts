@@ -136,6 +136,7 @@ describe('a fault at every system call of a publish', () => {
       const points = inOrder([
         ...(await planPoints(base, 'next')),
         ...(await planPoints(base, 'first')),
+        ...(await planPoints(base, 'file')),
       ])
       expect(points.length).toBeGreaterThan(100)
       const deadline = performance.now() + SECONDS * 1000

@@ -5,8 +5,6 @@
  * @module
  */
 import { createHash } from 'node:crypto'
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { DataDirReader } from '../../src/db/fsck-reader.ts'
 import { readLogKey } from '../../src/db/keys.ts'
 import { SqliteLogStore } from '../../src/db/log-store.ts'
@@ -15,6 +13,7 @@ import { Upstreams } from '../../src/db/upstreams.ts'
 import { fsck } from '../../src/log/fsck.ts'
 import { newVerifier } from '../../src/log/note.ts'
 import { type Release, tarballOf } from '../fixtures/publishing.ts'
+import { storedTarballs } from '../fixtures/stored-tarballs.ts'
 import { BEFORE, Served } from './publish-server.ts'
 
 /** What a start removes beside everything else is gone by then. */
@@ -111,10 +110,7 @@ function rowsOf(dataDir: string, name: string, version: string): Record<string, 
 async function blobsWhenTidy(dataDir: string, wanted: readonly string[]): Promise<string[]> {
   const giveUpAt = performance.now() + TIDY_MS_MAX
   for (;;) {
-    const blobs = readdirSync(join(dataDir, 'blobs'), { recursive: true, withFileTypes: true })
-      .filter(entry => entry.isFile())
-      .map(entry => entry.name)
-      .toSorted()
+    const blobs = storedTarballs(dataDir)
     if (Bun.deepEquals(blobs, wanted) || performance.now() > giveUpAt) return blobs
     await Bun.sleep(TIDY_POLL_MS)
   }

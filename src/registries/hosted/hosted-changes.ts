@@ -30,7 +30,8 @@ import { timestamp } from '../timestamp.ts'
 /** The body that gives a dist-tag: a version. */
 export const TagVersionShape = Type.String({ minLength: 1, maxLength: SELECTOR_CHARS_MAX })
 
-/** What changes work with. @property release told that a version no longer needs its tarball */
+/** What changes work with. @property release told that a version no longer needs its tarball, within
+ * the transaction of that change */
 export type HostedChangesNeeds = {
   db: RegistryDb
   log: Log
@@ -148,7 +149,7 @@ export class HostedChanges {
     const { db, log, hosted, access, audit, release } = this.#needs
     const { identity, name, rev } = change
     this.#assertHosted(identity, name)
-    const gone = db.transaction(() => {
+    db.transaction(() => {
       const before = this.#row(name)
       if (rev !== null && rev !== before.rev) {
         const why = `${name} was changed by somebody else meanwhile (revision ${before.rev}): read it again`
@@ -160,14 +161,13 @@ export class HostedChanges {
       hosted.touch(name, now, make(now))
       const after = this.#shown(name)
       audit.append({ ...this.#line(identity, action, name), before: shown, after })
-      return [...versions.difference(new Set(hosted.versions(name)))]
+      for (const version of versions.difference(new Set(hosted.versions(name)))) {
+        const row = hosted.version(name, version)
+        if (row !== null) release(row.integrity)
+      }
     })
     access.changed(name)
     log.publish()
-    for (const version of gone) {
-      const row = hosted.version(name, version)
-      if (row !== null) release(row.integrity)
-    }
   }
 
   #assertHosted(identity: Identity, name: string): void {

@@ -2,18 +2,18 @@
  * Publishing: a new version of a package that lives here.
  *
  * DESIGN flow (c). Whoever calls has read the body (publish-document.ts) and looked into the
- * tarball (publish-tarball.ts). Then: may this be published by this person under this name; the
+ * tarball (publish-tarball.ts). Then: may this be published by this person under this name; a large
  * tarball is durable under its hash; it is signed; and in ONE transaction, which is the commit
- * point, come the rows of the package, the tags, the maintainers, the row of the version and its
- * leaf. Publishes that come at the same time share it (group-commit.ts). What fails before that
- * leaves nothing: a tarball that no version refers to is removed.
+ * point, come the rows of the package, the tags, the maintainers, a small tarball, the row of the
+ * version and its leaf. Publishes that come at the same time share it (group-commit.ts). What fails
+ * before that leaves nothing: a file that no version refers to is removed.
  * @module
  */
 import type { Audit } from '../../db/audit.ts'
-import type { BlobStore } from '../../db/blobs.ts'
 import type { HostedPackageRow, HostedPackages, HostedVersionRow } from '../../db/hosted.ts'
 import type { Packages } from '../../db/packages.ts'
 import type { RegistryDb } from '../../db/registry-db.ts'
+import { isRow, type Tarballs } from '../../db/tarballs.ts'
 import type { Upstreams } from '../../db/upstreams.ts'
 import type { Log } from '../../log/log.ts'
 import type { Identity } from '../accounts/access.ts'
@@ -22,7 +22,7 @@ import type { HostedAccess } from './hosted-access.ts'
 import { assertCanHide, assertFree, claim, isOurs } from './hosted-claim.ts'
 import { type HostedRecords, takenError } from './hosted-records.ts'
 import { HOSTED } from './hosted-upstream.ts'
-import { integrityToHex } from '../integrity.ts'
+import { integrityFromHex, integrityToHex } from '../integrity.ts'
 import { tarballFile } from '../name.ts'
 import type { OwnKeys } from '../keys/own-key.ts'
 import type { PublishedVersion } from '../publish/publish-document.ts'
@@ -42,7 +42,7 @@ export type PublisherNeeds = {
   sources: Sources
   reload: () => void
   hosted: HostedPackages
-  blobs: BlobStore
+  tarballs: Tarballs
   records: HostedRecords
   access: HostedAccess
   ownKeys: OwnKeys
@@ -69,7 +69,7 @@ export type Receipt = { name: string; version: string; leafIndex: number | null 
 /** Publishes. */
 export class Publisher {
   readonly #needs: PublisherNeeds
-  /** Tarballs of publishes under way: nobody refers to them yet, and they are not to be removed. */
+  /** Files of publishes under way: nobody refers to them yet, and they are not to be removed. */
   readonly #pending = new Map<string, number>()
   readonly #commits: GroupCommit
 
@@ -82,24 +82,19 @@ export class Publisher {
 
   /** A new version. @throws RegistryError with a sentence for the publisher; nothing has happened then */
   async publish(identity: Identity, asked: PublishedVersion, inside: Inside): Promise<Receipt> {
-    const { name, version, tarball, integrity } = asked
-    this.#assertPossible(identity, asked)
+    const { name, version, tarball } = asked
     const isClaim = !isOurs(this.#needs, name)
+    // Asked in the transaction too: nobody is sent a question nor a file made for who may not.
+    if (isClaim || !isRow(tarball)) this.#assertPossible(identity, asked)
     if (isClaim) await assertFree(this.#needs, name)
-    const digest = integrityToHex(integrity)
-    this.#hold(digest)
-    let isNew = false
-    try {
-      isNew = await this.#needs.blobs.put(digest, tarball)
-      const leafIndex = await this.#commits.run({
+    const commit = () =>
+      this.#commits.run({
         assertPossible: () => this.#assertPossible(identity, asked),
         write: () => this.#write(identity, asked, inside, isClaim),
         after: () => this.#written(name, isClaim),
       })
-      return { name, version, leafIndex }
-    } finally {
-      this.#letGo(digest, integrity, isNew)
-    }
+    const leafIndex = await (isRow(tarball) ? commit() : this.#withFile(asked, commit))
+    return { name, version, leafIndex }
   }
 
   /** Another key of ours vouches at once for what lives here, if anything was ever published. */
@@ -108,27 +103,51 @@ export class Publisher {
     if (trust !== undefined && trust.keys().length > 0) trust.adopt(ownKeyOf(this.#needs.ownKeys))
   }
 
-  /** Removes the tarballs that no version refers to: what a crash left behind. */
+  /** Removes the files that no version refers to: what a crash left behind. */
   async collect(signal: AbortSignal): Promise<void> {
-    const { blobs, hosted } = this.#needs
-    for (const digest of blobs.list()) {
+    const { tarballs, hosted } = this.#needs
+    for (const digest of tarballs.files.list()) {
       if (signal.aborted) return
-      const integrity = `sha512-${Uint8Array.fromHex(digest).toBase64()}`
-      if (!this.#pending.has(digest) && !hosted.isReferenced(integrity)) blobs.remove(digest)
+      const isNeeded = this.#pending.has(digest) || hosted.isReferenced(integrityFromHex(digest))
+      if (!isNeeded) tarballs.files.remove(digest)
       await new Promise(resolve => setImmediate(resolve))
     }
   }
 
-  /**
-   * Tells that a version no longer refers to its tarball.
-   * @param isNew none ever did: it takes no room, also beside a backup
-   */
-  release(integrity: string, isNew = false): void {
-    const { blobs, hosted } = this.#needs
+  /** Tells, in the transaction in which it is so, that a version refers to its tarball no more. */
+  release(integrity: string): void {
+    const { db, tarballs, hosted } = this.#needs
+    if (hosted.isReferenced(integrity)) return
+    tarballs.removeRow(integrity)
+    db.afterCommit(() => this.#releaseFile(integrity, false))
+  }
+
+  /** The file is durable before the transaction, and goes again when nothing refers to it then. */
+  async #withFile<T>(
+    { tarball, integrity }: PublishedVersion,
+    commit: () => Promise<T>,
+  ): Promise<T> {
+    const digest = integrityToHex(integrity)
+    this.#pending.set(digest, (this.#pending.get(digest) ?? 0) + 1)
+    let isNew = false
+    try {
+      isNew = await this.#needs.tarballs.files.put(digest, tarball)
+      return await commit()
+    } finally {
+      const left = (this.#pending.get(digest) ?? 1) - 1
+      if (left > 0) this.#pending.set(digest, left)
+      else this.#pending.delete(digest)
+      this.#releaseFile(integrity, isNew)
+    }
+  }
+
+  /** @param isNew nothing ever referred to it: it takes no room, also beside a backup */
+  #releaseFile(integrity: string, isNew: boolean): void {
+    const { tarballs, hosted } = this.#needs
     const digest = integrityToHex(integrity)
     if (this.#pending.has(digest) || hosted.isReferenced(integrity)) return
-    if (isNew) blobs.discard(digest)
-    else blobs.remove(digest)
+    if (isNew) tarballs.files.discard(digest)
+    else tarballs.files.remove(digest)
   }
 
   /** COMMIT POINT. Right after `#assertPossible`: what was checked is still true. */
@@ -138,8 +157,8 @@ export class Publisher {
     inside: Inside,
     isClaim: boolean,
   ): number | null {
-    const { hosted, records, ownKeys } = this.#needs
-    const { name, version } = asked
+    const { hosted, tarballs, records, ownKeys } = this.#needs
+    const { name, version, tarball, integrity } = asked
     if (isClaim) this.#claim(identity, name)
     const published = this.#needs.now().toISOString()
     const before = hosted.get(name)
@@ -155,6 +174,7 @@ export class Publisher {
       hosted.touch(name, published, change)
     }
     const row = rowOf(asked, inside, ownKeys, published, identity.user ?? identity.actor)
+    if (isRow(tarball)) tarballs.addRow(integrity, tarball)
     hosted.addVersion(row)
     for (const tag of asked.distTags.keys()) hosted.setTag(name, tag, version)
     // npm's registry has a `latest` from the first version on, whatever its tag is.
@@ -192,17 +212,6 @@ export class Publisher {
     if (hosted.version(name, version) !== null) throw takenError(name, version)
     const packageAccess = accessOf(asked, asked.access === null ? hosted.get(name) : null)
     if (packageAccess === 'restricted') assertCanHide(this.#needs, name)
-  }
-
-  #hold(digest: string): void {
-    this.#pending.set(digest, (this.#pending.get(digest) ?? 0) + 1)
-  }
-
-  #letGo(digest: string, integrity: string, isNew: boolean): void {
-    const left = (this.#pending.get(digest) ?? 1) - 1
-    if (left > 0) this.#pending.set(digest, left)
-    else this.#pending.delete(digest)
-    this.release(integrity, isNew)
   }
 }
 

@@ -7,12 +7,12 @@
  * passed on to other registries never is for names that live here: their search and audit are empty.
  * @module
  */
-import { type BlobStore, BlobError } from '../../db/blobs.ts'
+import { BlobError } from '../../db/blobs.ts'
 import type { HostedPackages, HostedPackageRow, HostedVersionRow } from '../../db/hosted.ts'
+import type { Tarballs } from '../../db/tarballs.ts'
 import { RegistryError } from '../errors.ts'
 import { documentText, versionMember } from './hosted-document.ts'
 import { parseIdentity } from '../identity.ts'
-import { integrityToHex } from '../integrity.ts'
 import { parsePackagePath } from '../name.ts'
 import type { PublishedKey } from '../keys/own-key.ts'
 import type { Asked, Housed } from '../sources/source.ts'
@@ -40,7 +40,7 @@ export type HostedUpstreamNeeds = {
   hosted: HostedPackages
   /** Patterns of the names that live here. */
   names: () => readonly string[]
-  blobs: BlobStore
+  tarballs: Tarballs
   ownKeys: { current: PublishedKey; published(): ReadonlyMap<string, string> }
 }
 
@@ -100,7 +100,7 @@ export class HostedUpstream implements Asked, Housed {
 
   async tarball(integrity: string): Promise<Blob> {
     try {
-      const found = await this.#needs.blobs.get(integrityToHex(integrity))
+      const found = await this.#needs.tarballs.get(integrity)
       if (found !== undefined) return found
       throw new RegistryError('internal', `the tarball of ${integrity} is lost`)
     } catch (error) {

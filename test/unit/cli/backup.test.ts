@@ -40,6 +40,7 @@ async function command(...args: string[]): Promise<Said> {
 /** Some more than one full tile, and the versions of the fixture. */
 const LEAVES = 300
 const TARBALL = 'a published tarball'
+const ROW = new TextEncoder().encode('a small tarball')
 
 let upstream: FixtureRegistry
 let room: TemporaryDir
@@ -58,20 +59,33 @@ function grow(dataDir: string, from: number, to: number): string {
   return log.checkpoint
 }
 
-/** A version that is published here, and its tarball. */
+/** Two versions that are published here: the tarball of one is a file, that of the other a row. */
 function publish(dataDir: string): string {
   using db = openRegistry(dataDir)
+  const add = (version: string, digest: Uint8Array) => {
+    const integrity = `sha512-${digest.toBase64()}`
+    db.database.run(
+      `INSERT INTO hosted_version (name, version, manifest, integrity, shasum, file, file_count,
+         unpacked_size, published, publisher, keyid, sig)
+       VALUES ('hosted', ?, '{}', ?, '', ?, 1, 1, '', '', '', '')`,
+      [version, integrity, `hosted-${version}.tgz`],
+    )
+    return integrity
+  }
   const digest = new Bun.CryptoHasher('sha512').update(TARBALL).digest()
   const path = join('blobs', digest.toHex().slice(0, 2), digest.toHex())
   mkdirSync(dirname(join(dataDir, path)), { recursive: true })
   writeFileSync(join(dataDir, path), TARBALL)
-  db.database.run(
-    `INSERT INTO hosted_version (name, version, manifest, integrity, shasum, file, file_count,
-       unpacked_size, published, publisher, keyid, sig)
-     VALUES ('hosted', '1.0.0', '{}', ?, '', 'hosted-1.0.0.tgz', 1, 1, '', '', '', '')`,
-    [`sha512-${digest.toBase64()}`],
-  )
+  add('1.0.0', digest)
+  const row = add('1.0.1', new Bun.CryptoHasher('sha512').update(ROW).digest())
+  db.database.run('INSERT INTO hosted_tarball (integrity, bytes) VALUES (?, ?)', [row, ROW])
   return path
+}
+
+function rowsOf(dataDir: string): Uint8Array[] {
+  using db = openRegistry(dataDir)
+  const rows = db.database.query<{ bytes: Uint8Array }, []>('SELECT bytes FROM hosted_tarball')
+  return rows.all().map(({ bytes }) => bytes)
 }
 
 let blob: string
@@ -168,6 +182,21 @@ describe('backup', () => {
   })
 })
 
+test('a tarball in the database that is not what it was, or is gone, makes no backup', async () => {
+  for (const damage of ["UPDATE hosted_tarball SET bytes = x'00'", 'DELETE FROM hosted_tarball']) {
+    cpSync(instance.dataDir, at('damaged'), { recursive: true, filter: isPlainFile })
+    {
+      using db = openRegistry(at('damaged'))
+      db.database.run(damage)
+    }
+    const said = await command('backup', at('d.tar'), '--data-dir', at('damaged'))
+    expect({ damage, said }).toMatchObject({ damage, said: { code: 1, out: '' } })
+    expect(said.err).toMatch(/tarball .*(?:damaged|missing)/)
+    expect(existsSync(at('d.tar'))).toBe(false)
+    rmSync(at('damaged'), { recursive: true })
+  }
+})
+
 function isPlainFile(path: string): boolean {
   return !path.endsWith('.sock')
 }
@@ -179,6 +208,7 @@ describe('restore', () => {
     const there = at(`r-${from}`)
     expect(readLogKey(there).vkey).toBe(instance.vkey)
     expect(readFileSync(join(there, blob), 'utf8')).toBe(TARBALL)
+    expect(rowsOf(there)).toEqual([ROW])
     expect(await command('log', 'fsck', '--data-dir', there)).toMatchObject({ code: 0 })
     expect(statSync(there).mode & 0o777).toBe(0o700)
     expect(existsSync(join(there, 'restoring'))).toBe(false)

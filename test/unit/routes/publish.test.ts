@@ -5,9 +5,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
-import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { bundleOf, Client, publishBodyOf, tarballOf } from '../../fixtures/publishing.ts'
+import { bundleOf, Client, fileSeed, publishBodyOf, tarballOf } from '../../fixtures/publishing.ts'
+import { storedTarballs } from '../../fixtures/stored-tarballs.ts'
 import { errorOf, Instance } from '../../fixtures/instance.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../fixtures/registry.ts'
 import { until } from '../../fixtures/patience.ts'
@@ -32,10 +32,13 @@ afterAll(async () => {
 const integrityOf = (bytes: Uint8Array) =>
   `sha512-${createHash('sha512').update(bytes).digest('base64')}`
 
-const blobsOf = ({ dataDir }: Instance) =>
-  readdirSync(join(dataDir, 'blobs'), { recursive: true, withFileTypes: true })
-    .filter(entry => entry.isFile())
-    .map(({ name }) => name)
+const blobsOf = ({ dataDir }: Instance) => storedTarballs(dataDir)
+
+/** Small tarballs are rows, the others files. */
+const SIZES: [string, (text: string) => string][] = [
+  ['row', text => text],
+  ['file', fileSeed],
+]
 
 async function logSize(at: Instance): Promise<number> {
   const note = await (await at.get('-/sumdb/checkpoint')).text()
@@ -158,18 +161,22 @@ describe('publishing', () => {
     expect(Object.keys(packument.versions).toSorted()).toEqual(versions.toSorted())
   })
 
-  test('20 bytes for one version at once: one is published, the others leave nothing', async () => {
-    const seeds = Array.from({ length: 20 }, (_, i) => `seed ${i}`)
-    const before = await logSize(instance)
-    const files = blobsOf(instance).length
-    const answers = await Promise.all(
-      seeds.map(seed => roe.publish({ name: 'contested', version: '1.0.0', seed })),
-    )
-    expect(answers.filter(({ status }) => status === 201)).toHaveLength(1)
-    expect(answers.filter(({ status }) => status === 403)).toHaveLength(19)
-    expect(await logSize(instance)).toBe(before + 1)
-    expect(blobsOf(instance)).toHaveLength(files + 1)
-  })
+  test.each(SIZES)(
+    '20 bytes for one version at once: one is published, the others leave no %s',
+    async (kind, seedOf) => {
+      const seeds = Array.from({ length: 20 }, (_, i) => seedOf(`seed ${i}`))
+      const before = await logSize(instance)
+      const stored = blobsOf(instance).length
+      const name = `contested-${kind}`
+      const answers = await Promise.all(
+        seeds.map(seed => roe.publish({ name, version: '1.0.0', seed })),
+      )
+      expect(answers.filter(({ status }) => status === 201)).toHaveLength(1)
+      expect(answers.filter(({ status }) => status === 403)).toHaveLength(19)
+      expect(await logSize(instance)).toBe(before + 1)
+      expect(blobsOf(instance)).toHaveLength(stored + 1)
+    },
+  )
 
   test('whoever reads after a publish sees it, also while others read all the time', async () => {
     for (let i = 0; i < 10; i += 1) {
@@ -201,13 +208,16 @@ describe('publishing', () => {
     await using other = await Instance.start(registry.url)
     const ann = await Client.named(other, 'ann')
     await ann.publish({ name: 'kept', version: '1.0.0' })
-    const [kept = ''] = blobsOf(other)
+    await ann.publish({ name: 'kept-too', version: '1.0.0', seed: fileSeed('kept') })
+    const kept = blobsOf(other)
+    expect(kept).toHaveLength(2)
     const orphan = 'ab'.repeat(64)
     await Bun.write(join(other.dataDir, 'blobs', 'ab', orphan), 'left by a crash')
     await other.restart()
     await until(() => !blobsOf(other).includes(orphan))
-    expect(blobsOf(other)).toEqual([kept])
+    expect(blobsOf(other)).toEqual(kept)
     expect((await other.get('kept/-/kept-1.0.0.tgz')).status).toBe(200)
+    expect((await other.get('kept-too/-/kept-too-1.0.0.tgz')).status).toBe(200)
   })
 })
 
@@ -261,12 +271,13 @@ describe('changes', () => {
 
   test('a whole package that is unpublished, and its next version', async () => {
     await roe.publish({ name: 'whole', version: '1.0.0' })
-    const files = blobsOf(instance).length
+    await roe.publish({ name: 'whole', version: '0.9.0', seed: fileSeed('whole') })
+    const stored = blobsOf(instance).length
     const { _rev: rev } = await roe.document('whole')
     expect((await roe.send('DELETE', `whole/-rev/${String(rev)}`)).status).toBe(200)
     expect((await anybody.get('whole')).status).toBe(404)
     expect((await anybody.get('whole/-/whole-1.0.0.tgz')).status).toBe(410)
-    expect(blobsOf(instance)).toHaveLength(files - 1)
+    expect(blobsOf(instance)).toHaveLength(stored - 2)
     expect((await roe.publish({ name: 'whole', version: '1.0.0' })).status).toBe(403)
     expect((await roe.publish({ name: 'whole', version: '1.0.1' })).status).toBe(201)
     const packument = await instance.packument('whole')

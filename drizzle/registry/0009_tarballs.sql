@@ -1,0 +1,4 @@
+CREATE TABLE `hosted_tarball` (
+	`integrity` text PRIMARY KEY NOT NULL,
+	`bytes` blob NOT NULL
+);
