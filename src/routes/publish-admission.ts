@@ -3,6 +3,7 @@
  * not been read yet, which is the connection's own patience; the order is that of arrival.
  * @module
  */
+import { ROW_BYTES_MAX } from '../db/tarballs.ts'
 import { RegistryError } from '../registries/errors.ts'
 
 /**
@@ -10,8 +11,10 @@ import { RegistryError } from '../registries/errors.ts'
  * read: its tarball is decoded in its place (publish-attachments.ts).
  */
 const BYTES_MAX = 128 * 1024 * 1024
-/** Small publishes at once: each costs a thread of the pool for its fsync. */
-const BODIES_MAX = 32
+/** A crowd of small publishes shares one transaction; of more than this, not all would be in it. */
+const BODIES_MAX = 128
+/** Of these, whose tarballs may be files: each costs a thread of the pool for its fsyncs. */
+const LARGE_BODIES_MAX = 32
 /** Whoever comes later is told to come back. */
 const WAITING_MAX = 1000
 
@@ -22,6 +25,7 @@ export class Admission {
   readonly #waiting: Waiting[] = []
   #bytes = 0
   #bodies = 0
+  #largeBodies = 0
 
   /** Runs `work` when there is room for so many bytes. @throws RegistryError busy */
   async run<T>(bytes: number, work: () => Promise<T>): Promise<T> {
@@ -31,24 +35,27 @@ export class Admission {
     if (this.#waiting.length > 0 || !this.#hasRoom(bytes)) {
       await new Promise<void>(go => this.#waiting.push({ bytes, go }))
     } else {
-      this.#enter(bytes)
+      this.#count(bytes, 1)
     }
     try {
       return await work()
     } finally {
-      this.#bytes -= bytes
-      this.#bodies -= 1
+      this.#count(bytes, -1)
       this.#next()
     }
   }
 
   #hasRoom(bytes: number): boolean {
-    return this.#bodies === 0 || (this.#bodies < BODIES_MAX && this.#bytes + bytes <= BYTES_MAX)
+    if (this.#bodies === 0) return true
+    const isPlace = !isLarge(bytes) || this.#largeBodies < LARGE_BODIES_MAX
+    return isPlace && this.#bodies < BODIES_MAX && this.#bytes + bytes <= BYTES_MAX
   }
 
-  #enter(bytes: number): void {
-    this.#bytes += bytes
-    this.#bodies += 1
+  /** @param by 1 when one enters, -1 when it leaves */
+  #count(bytes: number, by: 1 | -1): void {
+    this.#bytes += by * bytes
+    this.#bodies += by
+    if (isLarge(bytes)) this.#largeBodies += by
   }
 
   #next(): void {
@@ -56,8 +63,13 @@ export class Admission {
       const [first] = this.#waiting
       if (first === undefined || !this.#hasRoom(first.bytes)) return
       this.#waiting.shift()
-      this.#enter(first.bytes)
+      this.#count(first.bytes, 1)
       first.go()
     }
   }
+}
+
+/** In base64, four bytes for three, the largest tarball that is a row makes a body of this size. */
+function isLarge(bytes: number): boolean {
+  return bytes > (ROW_BYTES_MAX / 3) * 4
 }

@@ -46,3 +46,29 @@ test('a crowd is told to come back', async () => {
   gate.resolve('in')
   expect(new Set(await Promise.all(crowd))).toEqual(new Set(['in']))
 })
+
+// So many bytes each, and how many of them come in at once.
+test.each([
+  [17_000, 128],
+  [80 * 1024, 128],
+  [100 * 1024, 32],
+  [MB, 32],
+  [16 * MB, 8],
+])('of 200 bodies of %i bytes, %i are in at once', async (bytes, wanted) => {
+  const admission = new Admission()
+  const gate = Promise.withResolvers<undefined>()
+  let inside = 0
+  const crowd = Array.from({ length: 200 }, () =>
+    admission.run(bytes, () => {
+      inside += 1
+      return gate.promise
+    }),
+  )
+  await Bun.sleep(0)
+  expect(inside).toBe(wanted)
+  gate.resolve(undefined)
+  await Promise.all(crowd)
+  expect(inside).toBe(200)
+  // All have left: there is room for the largest again.
+  expect(await admission.run(128 * MB, async () => 'in')).toBe('in')
+})
