@@ -35,6 +35,15 @@ const CLOSE_OBJECT = 0x7d
 const TRUE = Buffer.from('true')
 const FALSE = Buffer.from('false')
 const NULL = Buffer.from('null')
+/** Longer text (base64, a readme in one line) the runtime searches faster than a loop does. */
+const LOOP_BYTES = 256
+/** The first piece it searches, and the largest: a piece is copied, so both have a limit. */
+const PIECE_BYTES_MIN = 1024
+const PIECE_BYTES_MAX = 64 * 1024
+/** What is not searched twice: there is room for one. */
+const LONG_BYTES = 4096
+/** In bytes as Latin-1: a quote, a backslash, a control character (or some part of UTF-8). */
+const SPECIAL = /["\\\p{Cc}]/u
 /** What may follow a backslash, besides `u`. */
 const SHORT_ESCAPES = new Set(Buffer.from('"\\/bfnrt'))
 
@@ -43,6 +52,8 @@ export class JsonScan {
   #names = 0
   readonly #collect = garbageCollector()
   readonly #closers = new Uint8Array(DEPTH_MAX)
+  /** The last text that was long: each object around a tarball is scanned for itself. */
+  #long = { start: -1, end: -1 }
 
   constructor(bytes: Uint8Array) {
     this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -176,14 +187,38 @@ export class JsonScan {
   #string(start: number): number {
     const { bytes } = this
     if (bytes[start] !== QUOTE) throw this.unexpected(start, 'a string')
+    if (start === this.#long.start) return this.#long.end
     let pos = start + 1
+    let loopEnd = pos + LOOP_BYTES
     for (;;) {
       const byte = bytes[pos]
-      if (byte === QUOTE) return pos + 1
-      if (byte === BACKSLASH) pos = this.#escapeEnd(pos)
-      else if (byte === undefined || byte < 0x20) throw this.unexpected(pos, 'the end of a string')
-      else pos++
+      if (byte === QUOTE) {
+        if (pos - start > LONG_BYTES) this.#long = { start, end: pos + 1 }
+        return pos + 1
+      }
+      if (byte === BACKSLASH) {
+        pos = this.#escapeEnd(pos)
+        loopEnd = pos + LOOP_BYTES
+      } else if (byte === undefined || byte < 0x20) {
+        throw this.unexpected(pos, 'the end of a string')
+      } else if (++pos === loopEnd) {
+        pos = this.#plainEnd(pos)
+      }
     }
+  }
+
+  // Where plain text ends. Pieces grow with what was plain: much is never copied for little.
+  #plainEnd(start: number): number {
+    const { bytes } = this
+    let pos = start
+    for (let size = PIECE_BYTES_MIN; pos < bytes.length; size *= 8) {
+      this.#collect(pos)
+      const end = pos + Math.min(size, PIECE_BYTES_MAX)
+      const special = bytes.toString('latin1', pos, end).search(SPECIAL)
+      if (special !== -1) return pos + special
+      pos = Math.min(end, bytes.length)
+    }
+    return pos
   }
 
   #escapeEnd(backslash: number): number {

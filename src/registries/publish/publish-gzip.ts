@@ -22,6 +22,8 @@ const CHUNK_BYTES = 64 * 1024
 const AT_ONCE_BYTES_MAX = 64 * 1024
 /** About a millisecond; what unpacks to more goes the long way. */
 const AT_ONCE_UNPACKED_BYTES_MAX = 512 * 1024
+/** What is made ready for it at least: its end may say nothing of the kind. */
+const AT_ONCE_UNPACKED_BYTES_MIN = 16 * 1024
 
 const FIXED_HEADER_BYTES = 10
 const TRAILER_BYTES = 8
@@ -34,16 +36,23 @@ const FLAGS_RESERVED = 0xe0
 /** A file name; nothing else that belongs into the header of a tarball. */
 const HEADER_BYTES_MAX = 1024
 
-/** What the member holds. Throws `unprocessable`, also in the middle. */
+/**
+ * All that the member holds, at once; null when that would take long: then `inflateMember` is for
+ * it. Throws `unprocessable`.
+ */
+export function inflateSmallMember(bytes: Uint8Array): Buffer | null {
+  const start = headerEnd(bytes)
+  if (bytes.length > AT_ONCE_BYTES_MAX) return null
+  const whole = inflateAtOnce(bytes.subarray(start), claimedLength(bytes))
+  if (whole === null) return null
+  const { chunk, read } = whole
+  checkEnd(bytes, start + read, crc32(chunk), chunk.length)
+  return chunk
+}
+
+/** What the member holds, in pieces. Throws `unprocessable`, also in the middle. */
 export async function* inflateMember(bytes: Uint8Array): AsyncGenerator<Buffer, void, undefined> {
   const start = headerEnd(bytes)
-  const whole = bytes.length <= AT_ONCE_BYTES_MAX ? inflateAtOnce(bytes.subarray(start)) : null
-  if (whole !== null) {
-    const { chunk, read } = whole
-    checkEnd(bytes, start + read, crc32(chunk), chunk.length)
-    yield chunk
-    return
-  }
   const inflate = createInflateRaw({ chunkSize: CHUNK_BYTES })
   const chunks = inflate[Symbol.asyncIterator]()
   inflate.end(bytes.subarray(start))
@@ -65,11 +74,20 @@ export async function* inflateMember(bytes: Uint8Array): AsyncGenerator<Buffer, 
   }
 }
 
-/** What it holds and how many bytes that took; null when it is larger than it looks. */
-function inflateAtOnce(bytes: Uint8Array): { chunk: Buffer; read: number } | null {
+/**
+ * What it holds and how many bytes that took; null when it is larger than it looks.
+ * @param claimed length that it says it has: in a piece with room to spare zlib needs no second one
+ */
+function inflateAtOnce(
+  bytes: Uint8Array,
+  claimed: number,
+): { chunk: Buffer; read: number } | null {
+  const maxOutputLength = AT_ONCE_UNPACKED_BYTES_MAX
+  const room = Math.min(claimed, maxOutputLength) + 1
+  const chunkSize = Math.max(room, AT_ONCE_UNPACKED_BYTES_MIN)
   let result: unknown
   try {
-    result = inflateRawSync(bytes, { maxOutputLength: AT_ONCE_UNPACKED_BYTES_MAX, info: true })
+    result = inflateRawSync(bytes, { maxOutputLength, chunkSize, info: true })
   } catch (error) {
     if (!(error instanceof Error)) throw error
     if ('code' in error && error.code === 'ERR_BUFFER_TOO_LARGE') return null
@@ -113,6 +131,12 @@ function checkBounds(unpacked: number, packed: number): void {
   if (unpacked > RATIO_FREE_BYTES && unpacked > packed * RATIO_MAX) {
     throw wrong(`unpacks to more than ${RATIO_MAX} times its size`)
   }
+}
+
+/** The length at its end, which nobody has checked. */
+function claimedLength(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return view.getUint32(bytes.length - 4, true)
 }
 
 function checkEnd(bytes: Uint8Array, end: number, check: number, length: number): void {

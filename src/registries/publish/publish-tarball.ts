@@ -14,7 +14,7 @@ import { RegistryError } from '../errors.ts'
 import { garbageCollector } from '../garbage.ts'
 import { ProjectionError } from '../packument/manifest.ts'
 import { FileTree } from './publish-files.ts'
-import { inflateMember } from './publish-gzip.ts'
+import { inflateMember, inflateSmallMember } from './publish-gzip.ts'
 import { parseObject } from './publish-json.ts'
 import { differingField } from './publish-manifest.ts'
 import { type TarEntry, TarReader } from './publish-tar.ts'
@@ -57,55 +57,89 @@ export type InspectedTarball = {
   hasShrinkwrap: boolean
 }
 
+/** Loaded with the first publish: a start has other things to do. */
+let parser: typeof Parser | undefined
+
 /** Throws `unprocessable`, with a sentence for the publisher, unless every client reads the same. */
 export async function inspectTarball(
   tarball: Uint8Array,
   expected: ExpectedTarball,
 ): Promise<InspectedTarball> {
+  parser ??= (await import('tar')).Parser
+  const inspection = new Inspection(parser)
+  const whole = inflateSmallMember(tarball)
+  if (whole === null) await inspectPieces(tarball, inspection)
+  else inspection.push(whole)
+  return inspection.end(expected)
+}
+
+async function inspectPieces(tarball: Uint8Array, inspection: Inspection): Promise<void> {
   const deadline = performance.now() + INSPECTION_MS_MAX
   let turnEnds = performance.now() + TURN_MS
-  const tree = new FileTree()
-  const kept = new Map<string, Buffer[]>()
-  // Loaded with the first publish: a start has other things to do.
-  const { Parser: TarParser } = await import('tar')
-  const second = new SecondOpinion(TarParser)
-  let current: Buffer[] = []
-  let seen = 0
-  const reader = new TarReader({
-    entry: entry => {
-      second.expect(entry)
-      seen += ENTRY_BYTES
-      const path = tree.add(entry)
-      if (entry.kind === 'folder' || !isWanted(path, entry.size)) return false
-      current = []
-      kept.set(path, current)
-      return true
-    },
-    body: bytes => current.push(Buffer.from(bytes)),
-  })
   const collect = garbageCollector(COLLECT_EVERY_BYTES)
   for await (const chunk of inflateMember(tarball)) {
-    reader.push(chunk)
-    second.push(chunk)
-    seen += chunk.length
-    collect(seen)
+    inspection.push(chunk)
+    collect(inspection.seen)
     if (performance.now() > deadline) throw wrong('takes too long to read')
     if (performance.now() > turnEnds) {
       await new Promise(resolve => setImmediate(resolve))
       turnEnds = performance.now() + TURN_MS
     }
   }
-  reader.end()
-  second.end()
-  for (const settings of SETTINGS_FILES) refuseSecrets(settings, kept.get(settings))
-  const packageJson = readPackageJson(kept.get(MANIFEST_FILE))
-  checkAgainst(packageJson, expected, tree.files)
-  return {
-    packageJson,
-    fileCount: tree.fileCount,
-    unpackedSize: tree.size,
-    readme: readReadme(kept),
-    hasShrinkwrap: tree.files.has(SHRINKWRAP_FILE),
+}
+
+/** One tarball on its way through both parsers. */
+class Inspection {
+  readonly #tree = new FileTree()
+  readonly #kept = new Map<string, Buffer[]>()
+  readonly #second: SecondOpinion
+  readonly #reader = new TarReader({
+    entry: entry => this.#entry(entry),
+    body: bytes => this.#current.push(Buffer.from(bytes)),
+  })
+  #current: Buffer[] = []
+  #seen = 0
+
+  constructor(TarParser: typeof Parser) {
+    this.#second = new SecondOpinion(TarParser)
+  }
+
+  /** Bytes that went through, and what their entries count for. */
+  get seen(): number {
+    return this.#seen
+  }
+
+  push(chunk: Buffer): void {
+    this.#reader.push(chunk)
+    this.#second.push(chunk)
+    this.#seen += chunk.length
+  }
+
+  end(expected: ExpectedTarball): InspectedTarball {
+    const tree = this.#tree
+    const kept = this.#kept
+    this.#reader.end()
+    this.#second.end()
+    for (const settings of SETTINGS_FILES) refuseSecrets(settings, kept.get(settings))
+    const packageJson = readPackageJson(kept.get(MANIFEST_FILE))
+    checkAgainst(packageJson, expected, tree.files)
+    return {
+      packageJson,
+      fileCount: tree.fileCount,
+      unpackedSize: tree.size,
+      readme: readReadme(kept),
+      hasShrinkwrap: tree.files.has(SHRINKWRAP_FILE),
+    }
+  }
+
+  #entry(entry: TarEntry): boolean {
+    this.#second.expect(entry)
+    this.#seen += ENTRY_BYTES
+    const path = this.#tree.add(entry)
+    if (entry.kind === 'folder' || !isWanted(path, entry.size)) return false
+    this.#current = []
+    this.#kept.set(path, this.#current)
+    return true
   }
 }
 
@@ -167,8 +201,8 @@ function isWanted(path: string, size: number): boolean {
 }
 
 /** What is published once is out for ever, so a secret is looked for before. */
-function refuseSecrets(path: string, parts: Buffer[] = []): void {
-  if (!WRITTEN_SECRET.test(Buffer.concat(parts).toString('latin1'))) return
+function refuseSecrets(path: string, parts: Buffer[] | undefined): void {
+  if (parts === undefined || !WRITTEN_SECRET.test(Buffer.concat(parts).toString('latin1'))) return
   throw wrong(`holds ${path} with a token in it, for everybody to read: leave it out`)
 }
 
