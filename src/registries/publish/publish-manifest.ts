@@ -27,6 +27,8 @@ import { asRecord } from './publish-json.ts'
 const GYP_SCRIPT = 'node-gyp rebuild'
 const BIN_FOLDER = /^(?:\.[/\\])?node_modules[/\\].bin[\\/]/
 const DEPENDENCY_FIELDS = ['dependencies', 'optionalDependencies', 'peerDependencies'] as const
+/** All that is looked at, in the one or the other. */
+const COMPARED_FIELDS = [...WHOLE_FIELDS, 'directories', 'scripts'] as const
 /** The three hosts that npm spells out when it sees `user/repo`, and their short names. */
 const HOSTS: ReadonlyMap<string, string> = new Map([
   ['github.com', 'github'],
@@ -50,16 +52,22 @@ export type PublishedPair = {
 /** The first install-relevant field in which they differ; undefined when there is none. */
 export function differingField(pair: PublishedPair): string | undefined {
   const { name, files } = pair
+  // What is the same to the letter is the same when it is tidied, and needs none of it.
+  if (COMPARED_FIELDS.every(each => isSame(pair.inside[each], pair.sent[each]))) return undefined
   const inside = tidy(pair.inside, name, files)
   const sent = tidy(pair.sent, name, files)
   for (const field of new Set([...inside.keys(), ...sent.keys()])) {
-    // Most manifests have few of them.
-    if (inside.get(field) === undefined && sent.get(field) === undefined) continue
+    if (isSame(inside.get(field), sent.get(field))) continue
     const isEqual =
       projectOne(field, inside.get(field), name) === projectOne(field, sent.get(field), name)
     if (!isEqual && !isHonest(field, pair, sent)) return field
   }
   return undefined
+}
+
+/** To the letter, and in one order: less than equal, and told at once. */
+function isSame(one: unknown, other: unknown): boolean {
+  return one === other || JSON.stringify(one) === JSON.stringify(other)
 }
 
 // Text of one tidied field, equal for equal values.

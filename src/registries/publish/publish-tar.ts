@@ -145,7 +145,7 @@ function readHeader(block: Buffer): Header {
   const magic = block.toString('latin1', 257, 265)
   if (magic !== MAGIC_USTAR && magic !== MAGIC_GNU) throw wrong('has a header that is not ustar')
   checkSum(block)
-  const type = block.toString('latin1', 156, 157)
+  const type = String.fromCharCode(block[156] ?? 0)
   const name = fieldText(block, 0, 100)
   // GNU keeps times where ustar has the prefix; npm's own reader takes 131 bytes of the 155.
   const prefix = magic === MAGIC_USTAR ? fieldText(block, 345, 476) : ''
@@ -163,10 +163,9 @@ function readHeader(block: Buffer): Header {
 }
 
 function checkSum(block: Buffer): void {
-  let sum = 0
-  for (let i = 0; i < BLOCK_BYTES; i++) {
-    sum += i >= CHECKSUM_START && i < CHECKSUM_END ? SPACE : (block[i] ?? 0)
-  }
+  let sum = SPACE * (CHECKSUM_END - CHECKSUM_START)
+  for (let i = 0; i < CHECKSUM_START; i++) sum += block[i] ?? 0
+  for (let i = CHECKSUM_END; i < BLOCK_BYTES; i++) sum += block[i] ?? 0
   const said = OCTAL.exec(block.toString('latin1', CHECKSUM_START, CHECKSUM_END))?.[1]
   if (said === undefined || Number.parseInt(said, 8) !== sum) {
     throw wrong('has a header with a wrong checksum')
@@ -202,16 +201,15 @@ function nameOfType(type: string): string {
 
 // Text up to the first NUL; programs differ in what they make of anything behind it.
 function fieldText(block: Buffer, start: number, end: number): string {
-  const field = block.subarray(start, end)
-  const nul = field.indexOf(0)
-  const bytes = nul === -1 ? field : field.subarray(0, nul)
-  if (nul !== -1 && !isZero(field.subarray(nul))) throw wrong('has a name with a NUL in it')
-  if (!isUtf8(bytes)) throw wrong('has a name that is not UTF-8')
-  return bytes.toString()
-}
-
-function isZero(bytes: Uint8Array): boolean {
-  return ZERO_BLOCK.compare(bytes, 0, bytes.length, 0, bytes.length) === 0
+  let nul = start
+  while (nul < end && block[nul] !== 0) nul++
+  // Nothing but zeros is left.
+  if (ZERO_BLOCK.compare(block, nul, end, 0, end - nul) !== 0) {
+    throw wrong('has a name with a NUL in it')
+  }
+  if (nul === start) return ''
+  if (!isUtf8(block.subarray(start, nul))) throw wrong('has a name that is not UTF-8')
+  return block.toString('utf8', start, nul)
 }
 
 function shown(path: string): string {
