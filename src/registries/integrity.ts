@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { createHash } from 'node:crypto'
+import { createHash, hash as hashOnce } from 'node:crypto'
 import ssri from 'ssri'
 import { decodeBase64 } from '../log/text.ts'
 import { RegistryError } from './errors.ts'
@@ -51,7 +51,7 @@ export function integrityFromHex(hex: string): string {
 
 /** The integrity of bytes at hand. */
 export function integrityOf(bytes: Uint8Array): string {
-  return PREFIX + createHash('sha512').update(bytes).digest('base64')
+  return PREFIX + hashOnce('sha512', bytes, 'base64')
 }
 
 /**

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { RegistryError } from '../errors.ts'
 import { garbageCollector } from '../garbage.ts'
 import { integrityOf } from '../integrity.ts'
@@ -76,8 +76,7 @@ function readTarball(attachment: StrictObject, key: string): AttachedTarball {
   const bytes = decodeStrict(text, key)
   if (bytes.length < TARBALL_BYTES_MIN) throw bad(`the attachment ${key} is empty`)
   checkLength(attachment, bytes.length, key)
-  const shasum = createHash('sha1').update(bytes).digest('hex')
-  return { bytes, integrity: integrityOf(bytes), shasum }
+  return { bytes, integrity: integrityOf(bytes), shasum: hash('sha1', bytes) }
 }
 
 function readBundle(attachment: StrictObject, key: string): Provenance {

@@ -30,6 +30,8 @@ const ASCII_MAX = 0x7f
 export class StrictObject {
   readonly #json: JsonScan
   readonly #range: ObjectRange
+  /** What was asked for once is asked for again. */
+  readonly #values = new Map<string, unknown>()
 
   constructor(json: JsonScan, range: ObjectRange, where: string) {
     this.#json = json
@@ -51,8 +53,13 @@ export class StrictObject {
 
   /** The value of a member, checked at every level; undefined when it is absent. */
   value(key: string): unknown {
+    const known = this.#values.get(key)
+    if (known !== undefined) return known
     const member = memberOf(this.#range, key)
-    return member === undefined ? undefined : parseStrict(this.#json, member)
+    if (member === undefined) return undefined
+    const value = parseStrict(this.#json, member)
+    this.#values.set(key, value)
+    return value
   }
 
   /** A member as an object to go on with; undefined when it is absent. */
