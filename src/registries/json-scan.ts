@@ -24,6 +24,7 @@ export type Member = { key: string; keyStart: number; start: number; end: number
 /** An object with its braces and members, in the order of the text. */
 export type ObjectRange = { start: number; end: number; members: Member[] }
 
+const SPACE = 0x20
 const QUOTE = 0x22
 const COMMA = 0x2c
 const COLON = 0x3a
@@ -35,21 +36,21 @@ const CLOSE_OBJECT = 0x7d
 const TRUE = Buffer.from('true')
 const FALSE = Buffer.from('false')
 const NULL = Buffer.from('null')
-/** Longer text (base64, a readme in one line) the runtime searches faster than a loop does. */
-const LOOP_BYTES = 256
-/** The first piece it searches, and the largest: a piece is copied, so both have a limit. */
-const PIECE_BYTES_MIN = 1024
-const PIECE_BYTES_MAX = 64 * 1024
-/** What is not searched twice: there is room for one. */
+/** Longer text (base64, a readme) is read by the word, which pays only after some bytes. */
+const LOOP_BYTES = 32
+const WORD_BYTES = 4
+/** One in each byte of a word, and the highest bit of each. */
+const ONES = 0x01010101
+const HIGHS = 0x80808080
+/** What is not read twice: there is room for one. */
 const LONG_BYTES = 4096
-/** In bytes as Latin-1: a quote, a backslash, a control character (or some part of UTF-8). */
-const SPECIAL = /["\\\p{Cc}]/u
 /** What may follow a backslash, besides `u`. */
 const SHORT_ESCAPES = new Set(Buffer.from('"\\/bfnrt'))
 
 export class JsonScan {
   readonly bytes: Buffer
   #names = 0
+  #words: Int32Array | undefined
   readonly #collect = garbageCollector()
   readonly #closers = new Uint8Array(DEPTH_MAX)
   /** The last text that was long: each object around a tarball is scanned for itself. */
@@ -207,18 +208,13 @@ export class JsonScan {
     }
   }
 
-  // Where plain text ends. Pieces grow with what was plain: much is never copied for little.
+  // Past whole words of plain text. The one that holds `start` begins with what was read before it.
   #plainEnd(start: number): number {
-    const { bytes } = this
-    let pos = start
-    for (let size = PIECE_BYTES_MIN; pos < bytes.length; size *= 8) {
-      this.#collect(pos)
-      const end = pos + Math.min(size, PIECE_BYTES_MAX)
-      const special = bytes.toString('latin1', pos, end).search(SPECIAL)
-      if (special !== -1) return pos + special
-      pos = Math.min(end, bytes.length)
-    }
-    return pos
+    const words = (this.#words ??= wordsOf(this.bytes))
+    const offset = skippedBytes(this.bytes)
+    let at = (start - offset) >> 2
+    while (at < words.length && isPlain(words[at] ?? 0)) at++
+    return Math.max(start, offset + at * WORD_BYTES)
   }
 
   #escapeEnd(backslash: number): number {
@@ -277,6 +273,7 @@ export class JsonScan {
 
 /** The first key that stands twice in an object, if any. */
 export function repeatedKey(object: ObjectRange): string | undefined {
+  if (object.members.length < 2) return undefined
   const seen = new Set<string>()
   for (const { key } of object.members) {
     if (seen.has(key)) return key
@@ -287,6 +284,29 @@ export function repeatedKey(object: ObjectRange): string | undefined {
 
 export function memberOf(object: ObjectRange, key: string): Member | undefined {
   return object.members.find(member => member.key === key)
+}
+
+/** Bytes before the first word: words stand at multiples of their size. */
+function skippedBytes({ byteOffset }: Uint8Array): number {
+  return -byteOffset & (WORD_BYTES - 1)
+}
+
+function wordsOf(bytes: Uint8Array): Int32Array {
+  const skipped = skippedBytes(bytes)
+  const count = Math.max(0, bytes.length - skipped) >> 2
+  return new Int32Array(bytes.buffer, bytes.byteOffset + skipped, count)
+}
+
+/**
+ * No quote, backslash or control character among the four bytes of a word. A subtraction borrows
+ * the highest bit of a byte that had none only where the byte was smaller.
+ */
+function isPlain(word: number): boolean {
+  const quote = word ^ (ONES * QUOTE)
+  const backslash = word ^ (ONES * BACKSLASH)
+  const special =
+    ((word - ONES * SPACE) & ~word) | ((quote - ONES) & ~quote) | ((backslash - ONES) & ~backslash)
+  return (special & HIGHS) === 0
 }
 
 function isDigit(byte: number | undefined): boolean {

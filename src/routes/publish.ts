@@ -11,10 +11,10 @@
  * @module
  */
 import { Elysia } from 'elysia'
-import { assertScope } from '../registries/accounts/access.ts'
+import { assertScope, type Identity } from '../registries/accounts/access.ts'
 import { RegistryError } from '../registries/errors.ts'
 import type { HostedAccess } from '../registries/hosted/hosted-access.ts'
-import type { Change, HostedChanges } from '../registries/hosted/hosted-changes.ts'
+import type { HostedChanges } from '../registries/hosted/hosted-changes.ts'
 import type { Publisher, ReadBody } from '../registries/hosted/hosted-publish.ts'
 import { type PackagePath, parsePackagePath } from '../registries/name.ts'
 import { errorResponse, headerSafe, type Report } from './errors.ts'
@@ -79,11 +79,12 @@ async function put(
   admission: Admission,
 ): Promise<Response> {
   const { request } = asked
-  assertScope(needs.who(request, asked.server), 'publish')
+  const identity = writerOf(asked, needs)
   const { path, rev } = targetOf(request, needs)
   if (path.kind !== 'packument') throw nothingHere(request)
   const { name } = path
-  const change = changeOf(asked, name, rev, needs)
+  needs.access.assertWritable(identity, name)
+  const change = { identity, name, rev }
   return await admission.run(declaredBytes(request), async () => {
     const body = await publishBody(request)
     const read = await needs.read(name, body)
@@ -101,24 +102,21 @@ async function put(
 }
 
 function remove(asked: Asked, needs: PublishRoutesNeeds): Response {
-  assertScope(needs.who(asked.request, asked.server), 'publish')
+  const identity = writerOf(asked, needs)
   const { path, rev } = targetOf(asked.request, needs)
   if (rev === null || path.kind === 'manifest') throw nothingHere(asked.request)
-  const change = changeOf(asked, path.name, rev, needs)
+  needs.access.assertWritable(identity, path.name)
+  const change = { identity, name: path.name, rev }
   if (path.kind === 'packument') needs.changes.removeAll(change)
   else needs.changes.removeTarball(change, path.file)
   return fresh({ ok: true })
 }
 
-function changeOf(
-  { request, server }: Asked,
-  name: string,
-  rev: string | null,
-  { who, access }: PublishRoutesNeeds,
-): Change {
+/** Whoever asks; refused before anything else is looked at unless they may publish at all. */
+function writerOf({ request, server }: Asked, { who }: PublishRoutesNeeds): Identity {
   const identity = who(request, server)
-  access.assertWritable(identity, name)
-  return { identity, name, rev }
+  assertScope(identity, 'publish')
+  return identity
 }
 
 function targetOf(request: Request, { prefix }: PublishRoutesNeeds): Target {

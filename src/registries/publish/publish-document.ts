@@ -19,7 +19,7 @@ import validate from 'validate-npm-package-name'
 import { RegistryError } from '../errors.ts'
 import { checkName } from '../name.ts'
 import { type Attachments, readAttachments } from './publish-attachments.ts'
-import { readBody, type StrictObject } from './publish-json.ts'
+import { asRecord, readBody, type StrictObject } from './publish-json.ts'
 import { checkProvenance, type Provenance } from './publish-provenance.ts'
 
 /** npm's public registry refuses bodies above 200 MB; base64 of 96 MiB and a manifest fit here. */
@@ -38,6 +38,8 @@ const TAGS_MAX = 20
 const PRIVATE_KEPT: ReadonlySet<string> = new Set(['_npmVersion', '_nodeVersion'])
 /** Where some clients (bun) repeat the hashes in the manifest. */
 const HASH_FIELDS = ['_integrity', 'integrity', '_shasum', 'shasum'] as const
+/** Told anew by the registry, or kept beside the manifest. */
+const DROPPED: ReadonlySet<string> = new Set(['dist', 'readme', ...HASH_FIELDS])
 
 /** A new version, whole and consistent in itself. */
 export type PublishedVersion = {
@@ -161,34 +163,26 @@ function checkHashes(
   shasum: string,
   spec: string,
 ): void {
-  const dist = manifest['dist']
-  const claimed =
-    typeof dist === 'object' && dist !== null && !Array.isArray(dist)
-      ? new Map(Object.entries(dist))
-      : undefined
-  if (claimed === undefined) throw unprocessable(`${spec} has no dist with the tarball's integrity`)
-  if (claimed.get('integrity') === undefined) {
+  const dist = asRecord(manifest['dist'])
+  if (dist === undefined) throw unprocessable(`${spec} has no dist with the tarball's integrity`)
+  if (dist['integrity'] === undefined) {
     throw unprocessable(`${spec} has no dist.integrity: publish with a client that sends sha512`)
   }
-  for (const [where, value, expected] of [
-    ['dist.integrity', claimed.get('integrity'), integrity],
-    ['dist.shasum', claimed.get('shasum'), shasum],
-    ...HASH_FIELDS.map(field => [
-      field,
-      manifest[field],
-      field.endsWith('integrity') ? integrity : shasum,
-    ]),
-  ]) {
-    if (value === undefined || value === expected) continue
-    throw unprocessable(`${String(where)} of ${spec} is not that of the bytes sent: ${expected}`)
+  const check = (where: string, value: unknown, expected: string) => {
+    if (value === undefined || value === expected) return
+    throw unprocessable(`${where} of ${spec} is not that of the bytes sent: ${expected}`)
+  }
+  check('dist.integrity', dist['integrity'], integrity)
+  check('dist.shasum', dist['shasum'], shasum)
+  for (const field of HASH_FIELDS) {
+    check(field, manifest[field], field.endsWith('integrity') ? integrity : shasum)
   }
 }
 
 function storedManifest(published: Record<string, unknown>): Record<string, unknown> {
-  const dropped = new Set<string>(['dist', 'readme', ...HASH_FIELDS])
   return Object.fromEntries(
     Object.entries(published).filter(
-      ([key]) => !dropped.has(key) && (!key.startsWith('_') || PRIVATE_KEPT.has(key)),
+      ([key]) => !DROPPED.has(key) && (!key.startsWith('_') || PRIVATE_KEPT.has(key)),
     ),
   )
 }

@@ -33,11 +33,12 @@ export class StrictObject {
   /** What was asked for once is asked for again. */
   readonly #values = new Map<string, unknown>()
 
-  constructor(json: JsonScan, range: ObjectRange, where: string) {
+  /** @param where the key that it stands under; null: it is the body itself */
+  constructor(json: JsonScan, range: ObjectRange, where: string | null) {
     this.#json = json
     this.#range = range
     const repeated = repeatedKey(range)
-    if (repeated !== undefined) throw bad(`has ${shown(repeated)} twice in ${where}`)
+    if (repeated !== undefined) throw bad(`has ${shown(repeated)} twice in ${placeOf(where)}`)
     for (const { key } of range.members) checkKey(key, where)
   }
 
@@ -68,7 +69,7 @@ export class StrictObject {
     if (member === undefined) return undefined
     if (!this.#json.isObject(member)) throw bad(`has a ${shown(key)} that is not an object`)
     const range = outline(() => this.#json.object(member.start, MEMBERS_MAX))
-    return new StrictObject(this.#json, range, shown(key))
+    return new StrictObject(this.#json, range, key)
   }
 
   /**
@@ -91,7 +92,7 @@ export function readBody(bytes: Uint8Array): StrictObject {
     const range = json.object(json.skipSpace(0), MEMBERS_MAX)
     const after = json.skipSpace(range.end)
     if (after !== bytes.length) throw json.unexpected(after, 'the end')
-    return new StrictObject(json, range, 'the body')
+    return new StrictObject(json, range, null)
   })
 }
 
@@ -141,7 +142,7 @@ function checkValue(value: unknown, where: string): number {
     return names
   }
   for (const [key, each] of Object.entries(value)) {
-    checkKey(key, shown(where))
+    checkKey(key, where)
     names += 1 + checkValue(each, where)
   }
   return names
@@ -170,9 +171,13 @@ function hexOf(digit: number): number {
   return digit <= 0x39 ? digit - 0x30 : (digit | 0x20) - 0x57
 }
 
-function checkKey(key: string, where: string): void {
-  if (key === '__proto__') throw bad(`has a key __proto__ in ${where}`)
-  if (!key.isWellFormed()) throw bad(`has a key of ill-formed Unicode in ${where}`)
+function checkKey(key: string, where: string | null): void {
+  if (key === '__proto__') throw bad(`has a key __proto__ in ${placeOf(where)}`)
+  if (!key.isWellFormed()) throw bad(`has a key of ill-formed Unicode in ${placeOf(where)}`)
+}
+
+function placeOf(where: string | null): string {
+  return where === null ? 'the body' : shown(where)
 }
 
 // The scanner was written for answers of upstreams; here the same defect is the client's.
