@@ -13,6 +13,7 @@ import { defaultRegistryUrl } from './registries/default-registry.ts'
 import { Explanations } from './registries/reading/explanations.ts'
 import { Failover } from './registries/reading/failover.ts'
 import { GoRecords } from './registries/reading/go-records.ts'
+import { KeptDocuments } from './registries/reading/kept-documents.ts'
 import { Ledger } from './registries/reading/ledger.ts'
 import { Refresher } from './registries/reading/refresher.ts'
 import { TarballCache } from './registries/reading/tarball-cache.ts'
@@ -108,7 +109,8 @@ function buildReadings({ config, storage, network, accounts, logger, stack }: Su
   const ledger = new Ledger({ ...storage, base, now })
   const agreement = new Agreement({ ...storage, ledger, places, pool, now, warn })
   const failover = new Failover({ ...storage, ledger, pool, now, warn })
-  const refresher = new Refresher({ ...storage, ledger, agreement, failover, pool, now })
+  const kept = new KeptDocuments({ ...storage, pool })
+  const refresher = new Refresher({ ...storage, kept, ledger, agreement, failover, pool, now })
   const shared = new SharedRefresher(refresher)
   const refused = (reason: string) => requests.refused(reason)
   const report = { logger, base, fatal: exitOnFatal(logger), refused }
@@ -117,6 +119,7 @@ function buildReadings({ config, storage, network, accounts, logger, stack }: Su
   const parts: ReadingParts = {
     ...storage,
     ...background,
+    kept,
     pool,
     settings,
     shared,

@@ -4,20 +4,25 @@
  * it.
  * @module
  */
-import { and, eq, getTableColumns, type InferSelectModel, isNull, sql } from 'drizzle-orm'
+import type { Statement } from 'bun:sqlite'
+import { eq, type InferSelectModel } from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
-import { resolution } from './schema-policy.ts'
 import { dispute } from './schema-registry.ts'
 
 export type DisputeRow = InferSelectModel<typeof dispute>
 
+/** By hand: it is asked for with every check of a package. */
+const OPEN = `SELECT namespace, name, version, detail, incident, created FROM dispute
+  WHERE namespace = ? AND name = ?
+  AND NOT EXISTS (SELECT 1 FROM resolution WHERE resolution.incident = dispute.incident)`
+
 export class Disputes {
   readonly #db: RegistryDb
-  readonly #open: ReturnType<typeof openOf>
+  readonly #open: Statement<DisputeRow, [string, string]>
 
   constructor(db: RegistryDb) {
     this.#db = db
-    this.#open = openOf(db)
+    this.#open = db.database.prepare(OPEN)
   }
 
   /** Keeps a dispute; the first one of a version stays. True when this was it. */
@@ -28,7 +33,7 @@ export class Disputes {
 
   /** Those of one package that no operator settled, by version. */
   ofPackage(namespace: string, name: string): Map<string, DisputeRow> {
-    const rows = this.#open.all({ namespace, name })
+    const rows = this.#open.all(namespace, name)
     return new Map(rows.map(row => [row.version, row]))
   }
 
@@ -37,20 +42,4 @@ export class Disputes {
     const where = eq(dispute.incident, incident)
     return this.#db.orm.select().from(dispute).where(where).get() ?? null
   }
-}
-
-/** Asked for with every check of a package. */
-function openOf({ orm }: RegistryDb) {
-  return orm
-    .select(getTableColumns(dispute))
-    .from(dispute)
-    .leftJoin(resolution, eq(resolution.incident, dispute.incident))
-    .where(
-      and(
-        eq(dispute.namespace, sql.placeholder('namespace')),
-        eq(dispute.name, sql.placeholder('name')),
-        isNull(resolution.incident),
-      ),
-    )
-    .prepare()
 }

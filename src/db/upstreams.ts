@@ -41,15 +41,27 @@ const KEYS = `SELECT upstream, keyid, keytype, scheme, spki, expires, json, stat
   first_seen AS firstSeen, leaf_idx AS leafIdx
   FROM upstream_key WHERE upstream = ? ORDER BY first_seen, keyid`
 
+/** What a signature is judged by, without all else that is kept of a key. */
+const JUDGED = `SELECT keyid, spki, expires, state FROM upstream_key WHERE upstream = ?`
+
+/** A key as far as signatures are judged by it. */
+export type JudgedKey = Pick<UpstreamKeyRow, 'keyid' | 'spki' | 'expires' | 'state'>
+
 export class Upstreams {
   readonly #db: RegistryDb
   readonly #keys: Statement<UpstreamKeyRow, [string]>
+  readonly #judged: Statement<JudgedKey, [string]>
+  readonly #signsSince: Statement<Pick<UpstreamRow, 'signsSince'>, [string]>
   readonly #one: ReturnType<typeof oneOf>
 
   constructor(db: RegistryDb) {
     this.#db = db
     this.#one = oneOf(db)
     this.#keys = db.database.prepare(KEYS)
+    this.#judged = db.database.prepare(JUDGED)
+    this.#signsSince = db.database.prepare(
+      'SELECT signs_since AS signsSince FROM upstream WHERE name = ?',
+    )
   }
 
   list(): UpstreamRow[] {
@@ -138,6 +150,16 @@ export class Upstreams {
     const where = and(eq(upstream.name, name), isNull(upstream.signsSince))
     const changed = this.#db.orm.update(upstream).set({ signsSince: now }).where(where)
     return changed.returning().all().length === 1
+  }
+
+  /** The ratchet: since when it is known to sign; null when it is not, or is not there. */
+  signsSince(name: string): string | null {
+    return this.#signsSince.get(name)?.signsSince ?? null
+  }
+
+  /** All keys, in no order. */
+  judgedKeys(name: string): JudgedKey[] {
+    return this.#judged.all(name)
   }
 
   /** In the order they were first seen. */

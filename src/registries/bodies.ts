@@ -7,10 +7,10 @@
  * @module
  */
 import { promisify } from 'node:util'
-import { gunzip } from 'node:zlib'
+import { gunzip, gzipSync } from 'node:zlib'
 import { LRUCache } from 'lru-cache'
 import type { CacheFiles } from '../db/cache-files.ts'
-import type { Encoding } from './encoding.ts'
+import { type Encoding, GZIP_LEVEL } from './encoding.ts'
 import { SingleFlight } from './single-flight.ts'
 
 /** Bytes of bodies kept in memory. A busy application's ~400 packuments gzip'd are about 30 MB. */
@@ -22,11 +22,13 @@ const ENTRY_BYTES = 512
 
 const inflate = promisify(gunzip)
 
+/** A body as whoever has it hands it out: compressed; or plain, when it is a small one. */
+export type Stored = { gzip: Blob } | { plain: Uint8Array<ArrayBuffer> }
 /**
  * One rendered answer. `id` names the bytes: the same id is the same body for ever.
- * `gzip` reads the stored form; `length` is that of the plain form, in bytes.
+ * `read` hands out the form that is at hand; `length` is that of the plain form, in bytes.
  */
-export type Body = { id: string; gzip: () => Blob; length: number }
+export type Body = { id: string; read: () => Stored | Promise<Stored>; length: number }
 /** What a Response is made of, and the content-encoding to declare (none for identity). */
 export type Sendable = { data: Blob; encoding: 'gzip' | 'zstd' | null }
 
@@ -50,7 +52,7 @@ export class Bodies {
     return { data, encoding: encoding === 'identity' ? null : encoding }
   }
 
-  /** The body in this encoding, made from its gzip form once however many ask. */
+  /** The body in this encoding, made once however many ask. */
   async get(body: Body, encoding: Encoding): Promise<Sendable> {
     const ready = this.peek(body.id, encoding)
     if (ready !== undefined) return ready
@@ -58,7 +60,9 @@ export class Bodies {
   }
 
   async #make(body: Body, encoding: Encoding): Promise<Sendable> {
-    const stored = body.gzip()
+    const found = await body.read()
+    if ('plain' in found) return this.#small(body.id, encoding, found.plain)
+    const stored = found.gzip
     if (encoding === 'gzip') return await this.#gzip(body, stored)
     if (body.length > IN_MEMORY_BYTES_MAX) {
       if (encoding === 'zstd') return await this.#gzip(body, stored)
@@ -72,6 +76,14 @@ export class Bodies {
   async #gzip(body: Body, stored: Blob): Promise<Sendable> {
     if (stored.size > IN_MEMORY_BYTES_MAX) return { data: stored, encoding: 'gzip' }
     return this.#keep(body.id, 'gzip', await stored.bytes())
+  }
+
+  /** Compressed at once, and only as it was asked for: a way through another thread costs more. */
+  #small(id: string, encoding: Encoding, plain: Uint8Array<ArrayBuffer>): Sendable {
+    if (encoding === 'identity') return this.#keep(id, encoding, plain)
+    const packed =
+      encoding === 'gzip' ? gzipSync(plain, { level: GZIP_LEVEL }) : Bun.zstdCompressSync(plain)
+    return this.#keep(id, encoding, new Uint8Array(packed))
   }
 
   #keep(id: string, encoding: Encoding, bytes: Uint8Array<ArrayBuffer>): Sendable {

@@ -3,3 +3,6 @@
  * @module
  */
 export type Encoding = 'zstd' | 'gzip' | 'identity'
+
+/** zlib's own middle: above it a third more time saves a hundredth of the bytes. */
+export const GZIP_LEVEL = 6

@@ -23,6 +23,7 @@ import { Agreement } from '../../src/registries/reading/agreement.ts'
 import { Cosigner } from '../../src/registries/reading/cosign.ts'
 import { Failover } from '../../src/registries/reading/failover.ts'
 import { Fetcher } from '../../src/registries/fetch/fetcher.ts'
+import { KeptDocuments } from '../../src/registries/reading/kept-documents.ts'
 import { Ledger } from '../../src/registries/reading/ledger.ts'
 import { generateSigningKey, OwnKeys } from '../../src/registries/keys/own-key.ts'
 import { PackumentPool } from '../../src/registries/packument/packument-pool.ts'
@@ -179,7 +180,10 @@ async function answerIn(
 
 async function textOf(proxy: Proxy, name: string): Promise<string> {
   const { body } = await proxy.packument(name, WANTED, false)
-  return gunzipSync(await body.gzip().bytes()).toString()
+  const found = await body.read()
+  return 'plain' in found
+    ? new TextDecoder().decode(found.plain)
+    : gunzipSync(await found.gzip.bytes()).toString()
 }
 
 /** @param memory `records`: the cache is gone; `log`: also the rows, which the log brings back */
@@ -236,13 +240,15 @@ function makeProxy(parts: Parts): Proxy {
   const places = new Places(new Samples(parts.db), now)
   const agreement = new Agreement({ ...parts, ledger, places, now, warn })
   const failover = new Failover({ ...parts, ledger, now, warn })
-  const refresher = new Refresher({ ...parts, ledger, agreement, failover, now })
-  const renderings = new Renderings({ ...parts, keptFor: '', hasViews: () => false, now })
+  const kept = new KeptDocuments(parts)
+  const refresher = new Refresher({ ...parts, kept, ledger, agreement, failover, now })
+  const renderings = new Renderings({ ...parts, kept, keptFor: '', hasViews: () => false, now })
   const { db } = parts
   const rules = { policyRules: new PolicyRules(db), provenances: new Provenances(db), now }
   const cosigner = new Cosigner(parts)
   const settings = { base: BASE, canonicalOrigin: null, cosigner, policy: new Policy(rules) }
   const nothing = () => undefined
   const strict = { gateOf: () => ({ refusalOf: nothing, end: nothing }), refusalOf: nothing }
-  return new Proxy({ ...parts, sources, refresher, renderings, settings, strict, warn, now })
+  const made = { kept, sources, refresher, renderings }
+  return new Proxy({ ...parts, ...made, settings, strict, warn, now })
 }

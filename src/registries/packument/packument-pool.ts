@@ -54,7 +54,7 @@ type Pending = {
 }
 type Done = { bytes: ArrayBuffer; result: Result }
 /** Takes a batch of versions in; the next one is made when it is done. */
-type Take = (versions: InspectedVersion[]) => Promise<void>
+export type Take = (versions: InspectedVersion[]) => Promise<void>
 type Slot = {
   worker: Worker
   pending: Pending | null

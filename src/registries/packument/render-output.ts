@@ -7,12 +7,12 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import { createGzip, type Gzip } from 'node:zlib'
+import { GZIP_LEVEL } from '../encoding.ts'
 import { garbageCollector } from '../garbage.ts'
 import type { Rendered } from './render.ts'
 
 /** What is hashed and compressed at a time: large enough that the calls do not count. */
 const STAGE_BYTES = 512 * 1024
-const GZIP_LEVEL = 6
 
 export async function packRendered(parts: Iterable<Uint8Array>): Promise<Rendered> {
   const output = new Output()

@@ -83,7 +83,8 @@ export class Failover {
     const rows = await allSummaries(packages, source.namespace, name)
     const { bytes, inspection } = await pool.inspectWhole(raw, this.#inputFor(source, name, rows))
     const proven = await this.#prove(source, name, mirror, inspection.versions)
-    if (proven.length > 0) await ledger.record(source, name, take => take(proven), 'part')
+    if (proven.length > 0)
+      await ledger.record(source, name, take => take(proven), { extent: 'part' })
     const plan = await this.#planFor(source, name, inspection.versions)
     if (plan.files.length === 0) return undefined
     const variant = { form: 'full', tarballs: 'own', tombstones: 'kept' } as const

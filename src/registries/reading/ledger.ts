@@ -72,32 +72,33 @@ export class Ledger {
    * Records what changed since the last inspection of this package. `inspect` hands over the
    * versions as it finds them, and waits until they are recorded.
    * @param extent `part`: what a mirror showed of it, from which its first sight is not concluded
+   * @param rows what is recorded of it, when that was read just now
    * @returns what `inspect` does, whether anything changed, and whether a version is new in the log
    */
   async record<Result>(
     source: Source,
     name: string,
     inspect: (take: (versions: InspectedVersion[]) => Promise<void>) => Promise<Result>,
-    extent: 'whole' | 'part' = 'whole',
+    { extent = 'whole', rows }: { extent?: 'whole' | 'part'; rows?: VersionSummary[] } = {},
   ): Promise<Recorded & { result: Result }> {
     const { packages, disputes } = this.#needs
-    const rows = await allSummaries(packages, source.namespace, name)
-    const known = new Map(rows.map(row => [row.version, row]))
+    const recorded = rows ?? (await allSummaries(packages, source.namespace, name))
+    const known = new Map(recorded.map(row => [row.version, row]))
     const disputed = disputes.ofPackage(source.namespace, name)
     const packageKnown = packages.firstSeen(source.namespace, name) !== null
     const recording = { source, name, known, disputed, packageKnown }
-    const recorded = { changed: false, added: false }
+    const done = { changed: false, added: false }
     const result = await inspect(async versions => {
       const { changed, added } = await this.#recordChanged(recording, versions)
-      recorded.changed ||= changed
-      recorded.added ||= added
+      done.changed ||= changed
+      done.added ||= added
     })
     // Last, so that a package counts as known only when all of its first sight is recorded: which
     // versions are new since then decides by which clock old keys are judged.
     if (!packageKnown && extent === 'whole') {
       packages.markSeen(source.namespace, name, timestamp(this.#needs.now()))
     }
-    return { ...recorded, result }
+    return { ...done, result }
   }
 
   /** Yields between batches. */

@@ -9,7 +9,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { atMost } from '../at-most.ts'
-import type { DocumentHead, Documents } from '../../db/documents.ts'
+import type { DocumentHead } from '../../db/documents.ts'
 import type { Packages } from '../../db/packages.ts'
 import { absentError, RegistryError } from '../errors.ts'
 import {
@@ -21,6 +21,7 @@ import {
   STALE_MS_MAX,
 } from '../sources/freshness.ts'
 import { addressOf, isContentTag } from '../content-tag.ts'
+import type { KeptDocuments } from './kept-documents.ts'
 import { allSummaries, type PlanSettings, planOf } from './plan.ts'
 import type { Refresher } from './refresher.ts'
 import { isRefusalCode, refusalError } from '../packument/refusal.ts'
@@ -64,7 +65,7 @@ export type ManifestAnswer = { data: Blob; etag: string }
 /** What the read path works with. */
 export type ProxyNeeds = {
   sources: Sources
-  documents: Documents
+  kept: KeptDocuments
   packages: Packages
   refresher: Pick<Refresher, 'refresh'>
   renderings: Renderings
@@ -269,7 +270,7 @@ export class Proxy {
 
   #fromCache(source: Source, name: string): Promise<Current | undefined> {
     return this.#loading.run(name, async () => {
-      const head = this.#needs.documents.head(source.cacheName, name)
+      const head = this.#needs.kept.head(source, name)
       return head === null ? undefined : await this.#hold(source, head)
     })
   }

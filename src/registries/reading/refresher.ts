@@ -10,21 +10,21 @@
  */
 import { LRUCache } from 'lru-cache'
 import { atMost } from '../at-most.ts'
-import type { CacheFiles } from '../../db/cache-files.ts'
 import type { DocumentHead, Documents } from '../../db/documents.ts'
-import type { Packages } from '../../db/packages.ts'
+import type { Packages, VersionSummary } from '../../db/packages.ts'
 import type { Agreement } from './agreement.ts'
 import { RegistryError } from '../errors.ts'
 import type { Failover } from './failover.ts'
 import { absentUntil, FAILED_CHECK_MS, freshUntil } from '../sources/freshness.ts'
+import { inspectHere, SMALL_BYTES_MAX } from '../packument/here.ts'
 import type { InspectInput } from '../packument/inspect.ts'
 import { knownVersions } from '../packument/known-versions.ts'
+import type { KeptDocuments } from './kept-documents.ts'
 import type { Ledger, Recorded } from './ledger.ts'
 import type { Judgement } from '../sources/trust.ts'
 import { allSummaries, isRefusedBySignature } from './plan.ts'
 import { timestamp } from '../timestamp.ts'
-import { stowDocument } from '../packument/large.ts'
-import type { PackumentPool } from '../packument/packument-pool.ts'
+import type { PackumentPool, Take } from '../packument/packument-pool.ts'
 import type { Source } from '../sources/source.ts'
 import type { FetchedPackument } from '../sources/upstream.ts'
 
@@ -40,7 +40,7 @@ const TRIM_EVERY = 64
 /** What refreshing works with. */
 export type RefresherNeeds = {
   documents: Documents
-  files: CacheFiles
+  kept: KeptDocuments
   packages: Packages
   ledger: Ledger
   pool: PackumentPool
@@ -58,6 +58,9 @@ export type Refreshed = {
   changed: boolean
   comparison: Promise<boolean> | undefined
 }
+
+/** What a document is inspected by. @property rows what was recorded of its package by then */
+type Inspected = { input: InspectInput; rows: VersionSummary[] }
 
 type FreshPackument = Extract<FetchedPackument, { status: 'fresh' }>
 
@@ -77,8 +80,8 @@ export class Refresher {
    * anything about it may have changed. @throws RegistryError
    */
   async refresh(source: Source, name: string): Promise<Refreshed> {
-    const { documents, now } = this.#needs
-    const before = documents.head(source.cacheName, name)
+    const { kept, now } = this.#needs
+    const before = kept.head(source, name)
     // From before the keys were looked at: whoever changes them meanwhile makes this check an old one.
     const checkedAtMs = now().getTime()
     const asked = await this.#ask(source, name, before)
@@ -98,11 +101,11 @@ export class Refresher {
     let recorded = { changed: false, added: false }
     if (answer.status === 'unchanged' || this.#isSame(before, answer.bytes, judgement)) {
       const renewed = { checkedAtMs, freshUntilMs, etag, lastModified }
-      documents.renew(source.cacheName, name, renewed)
+      kept.renew(source, name, renewed)
     } else {
-      const input = await this.#inputFor(source, name)
-      recorded = await this.#keep(source, answer, input, before, { checkedAtMs, freshUntilMs })
-      const { keys, registrySigns: signs } = input
+      const by = await this.#inputFor(source, name)
+      recorded = await this.#keep(source, answer, by, before, { checkedAtMs, freshUntilMs })
+      const { keys, registrySigns: signs } = by.input
       this.#judgedBy.set(`${source.cacheName} ${name}`, JSON.stringify({ keys, signs }))
     }
     const comparison = this.#needs.agreement.begin(source, name, recorded.added)
@@ -150,24 +153,23 @@ export class Refresher {
   }
 
   async #keepStandIn(source: Source, name: string, document: ArrayBuffer): Promise<void> {
-    const { documents, now } = this.#needs
+    const { kept, now } = this.#needs
     const sha256 = new Bun.CryptoHasher('sha256').update(document).digest('hex')
     const length = document.byteLength
     const checkedAtMs = now().getTime()
     // Without validators: the registry's next answer is a whole one.
     const head = { upstream: source.cacheName, name, status: 200, sha256, length, modified: null }
-    const packed = await stowDocument(this.#needs, sha256, document)
     const freshUntilMs = checkedAtMs + FAILED_CHECK_MS
-    documents.put({ ...head, packed, etag: null, lastModified: null, checkedAtMs, freshUntilMs })
-    documents.removeRendered(source.cacheName, name)
+    const times = { etag: null, lastModified: null, checkedAtMs, freshUntilMs }
+    await kept.keep(source, { ...head, ...times }, document)
   }
 
-  async #inputFor(source: Source, name: string): Promise<InspectInput> {
+  async #inputFor(source: Source, name: string): Promise<Inspected> {
     const { packages, now } = this.#needs
     const rows = await allSummaries(packages, source.namespace, name)
     // As late as can be: a key that was retired while the document came vouches for nothing in it.
     const { keys, signs } = source.trust.stored()
-    return {
+    const input = {
       name,
       keys,
       registrySigns: signs,
@@ -178,45 +180,44 @@ export class Refresher {
       revises: source.revises === true && !signs,
       now: timestamp(now()),
     }
+    return { input, rows }
   }
 
   /** @returns whether versions were new */
   async #keep(
     source: Source,
     answer: FreshPackument,
-    input: InspectInput,
+    { input, rows }: Inspected,
     before: DocumentHead | null,
     times: { checkedAtMs: number; freshUntilMs: number },
   ): Promise<Recorded> {
-    const { documents, pool, ledger } = this.#needs
+    const { kept, pool, ledger } = this.#needs
     const { name } = input
-    const { result, changed, added } = await ledger.record(source, name, take =>
-      pool.inspect(answer.bytes, input, take),
-    )
+    const isSmall = source.housed !== undefined && answer.bytes.byteLength <= SMALL_BYTES_MAX
+    const inspect = (take: Take) =>
+      isSmall ? inspectHere(answer.bytes, input, take) : pool.inspect(answer.bytes, input, take)
+    const { result, changed, added } = await ledger.record(source, name, inspect, { rows })
     const { bytes, inspection } = result
     const { etag, lastModified } = answer
     if (!changed && before?.status === 200 && before.sha256 === inspection.sha256) {
       // The same document again, from a registry that knows no 304: what was rendered stays.
-      documents.renew(source.cacheName, name, { ...times, etag, lastModified })
+      kept.renew(source, name, { ...times, etag, lastModified })
       return { changed, added }
     }
     const length = bytes.byteLength
     const { sha256, modified } = inspection
-    const packed = await stowDocument(this.#needs, sha256, bytes)
     const head = { upstream: source.cacheName, name, status: 200, sha256, length, modified }
-    documents.put({ ...head, packed, etag, lastModified, ...times })
-    documents.removeRendered(source.cacheName, name)
+    await kept.keep(source, { ...head, etag, lastModified, ...times }, bytes)
     await this.#trim()
     return { changed: true, added }
   }
 
   #keepAbsent(source: Source, name: string, status: number): DocumentHead {
     const nowMs = this.#needs.now().getTime()
-    this.#needs.documents.put({
+    this.#needs.kept.keepAbsent(source, {
       upstream: source.cacheName,
       name,
       status,
-      packed: null,
       sha256: '',
       length: 0,
       etag: null,
@@ -225,12 +226,11 @@ export class Refresher {
       freshUntilMs: absentUntil(nowMs),
       modified: null,
     })
-    this.#needs.documents.removeRendered(source.cacheName, name)
     return this.#headOf(source, name)
   }
 
   #headOf(source: Source, name: string): DocumentHead {
-    const head = this.#needs.documents.head(source.cacheName, name)
+    const head = this.#needs.kept.head(source, name)
     if (head === null) throw new Error(`the cache lost ${name} of ${source.name} at once`)
     return head
   }

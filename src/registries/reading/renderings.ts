@@ -3,16 +3,23 @@
  * its plan changes. Whether the package is recent enough is proxy.ts's business.
  * @module
  */
+import { LRUCache } from 'lru-cache'
 import type { CacheFiles } from '../../db/cache-files.ts'
 import type { DocumentHead, Documents, RenderedRow } from '../../db/documents.ts'
-import type { Body } from '../bodies.ts'
+import type { Body, Stored } from '../bodies.ts'
 import { RegistryError } from '../errors.ts'
-import { fetchDocument, fetchStowed, stow } from '../packument/large.ts'
+import { type RenderedHere, renderHere } from '../packument/here.ts'
+import { fetchStowed, stow } from '../packument/large.ts'
 import type { PackumentPool } from '../packument/packument-pool.ts'
+import { isMadeHere, type KeptDocuments, ReplacedError } from './kept-documents.ts'
 import type { Plan } from './plan.ts'
 import type { Variant } from '../packument/render.ts'
+import { renderManifest } from '../packument/render-packument.ts'
 import { SingleFlight } from '../single-flight.ts'
 import type { Source } from '../sources/source.ts'
+
+/** Bytes of small renderings that nobody has taken yet: most are sent at once. */
+const FRESH_BYTES_MAX = 2 * 1024 * 1024
 
 /** HTTP dates have whole seconds. */
 const SECOND_MS = 1000
@@ -44,13 +51,6 @@ export type Held = {
   modifiedMsMin: number
 }
 
-/** Another document of the package came while one was rendered: whoever asked asks again. */
-export class ReplacedError extends RegistryError {
-  constructor(name: string) {
-    super('busy', `${name} has just changed; retry`, { package: name, retryAfterSeconds: 1 })
-  }
-}
-
 /** Once more when another document came in between. @throws ReplacedError when one always does */
 export async function againIfReplaced<T>(make: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
@@ -65,6 +65,7 @@ export async function againIfReplaced<T>(make: () => Promise<T>): Promise<T> {
 /** What renderings are made with. */
 export type RenderingsNeeds = {
   documents: Documents
+  kept: KeptDocuments
   files: CacheFiles
   pool: PackumentPool
   now: () => Date
@@ -74,10 +75,16 @@ export type RenderingsNeeds = {
   hasViews: () => boolean
 }
 
+type Made = Pick<PackumentAnswer, 'etag' | 'modifiedMs'> & Pick<Body, 'length' | 'read'>
+
 /** Makes and keeps renderings. */
 export class Renderings {
   readonly #needs: RenderingsNeeds
   readonly #rendering = new SingleFlight<PackumentAnswer>()
+  readonly #fresh = new LRUCache<string, RenderedHere['plain']>({
+    maxSize: FRESH_BYTES_MAX,
+    sizeCalculation: ({ byteLength }) => byteLength,
+  })
 
   constructor(needs: RenderingsNeeds) {
     this.#needs = needs
@@ -91,8 +98,13 @@ export class Renderings {
     const { source, head, plan } = held
     const flight = `${source.cacheName} ${head.name} ${head.sha256} ${plan.hash} ${key}`
     return await this.#rendering.run(flight, async () => {
-      const row = this.#stored(held, key) ?? (await this.#render(held, variant))
-      const answer = this.#answerOf(held, variant, row)
+      const answer = isMadeHere(source, head)
+        ? await this.#small(held, variant)
+        : this.#answerOf(
+            held,
+            variant,
+            this.#stored(held, key) ?? (await this.#render(held, variant)),
+          )
       held.answers.set(key, answer)
       return answer
     })
@@ -104,7 +116,10 @@ export class Renderings {
     tarballs: Variant['tarballs'],
     selector: string,
   ): Promise<Uint8Array | null> {
-    const bytes = await this.#documentBytes(held.head)
+    const bytes = await this.#documentBytes(held)
+    if (isMadeHere(held.source, held.head)) {
+      return renderManifest(new Uint8Array(bytes), held.plan.plan, tarballs, selector)
+    }
     const made = await this.#needs.pool.manifest(bytes, held.plan.plan, tarballs, selector)
     return made.manifest
   }
@@ -119,16 +134,15 @@ export class Renderings {
   }
 
   async #render(held: Held, variant: Variant): Promise<RenderedRow> {
-    const { documents, files, pool, now } = this.#needs
+    const { documents, files, pool } = this.#needs
     const { source, head, plan } = held
     const { bytes, rendered } = await pool.render(
-      await this.#documentBytes(head),
+      await this.#documentBytes(held),
       plan.plan,
       variant,
     )
     bytes.transfer(0) // Given back at once: the next giant document may be waiting.
     const { etag, length } = rendered
-    const madeMs = Math.ceil(now().getTime() / SECOND_MS) * SECOND_MS
     const row = {
       upstream: source.cacheName,
       name: head.name,
@@ -138,7 +152,7 @@ export class Renderings {
       etag,
       gzip: await stow(files, bodyFile(etag), rendered.gzip),
       length,
-      modified: new Date(Math.max(held.modifiedMsMin, madeMs)).toISOString(),
+      modified: new Date(this.#madeMs(held)).toISOString(),
     }
     documents.putRendered(row)
     return row
@@ -149,35 +163,74 @@ export class Renderings {
     return keptFor === '' ? key : `${key} ${keptFor}`
   }
 
-  async #documentBytes(head: DocumentHead): Promise<ArrayBuffer> {
-    const { documents } = this.#needs
-    const row = documents.get(head.upstream, head.name)
-    if (row !== null && row.sha256 !== head.sha256) throw new ReplacedError(head.name)
-    const packed = row?.packed ?? null
-    const bytes = packed === null ? undefined : await fetchDocument(this.#needs, head, packed)
-    if (bytes !== undefined) return bytes
-    // Given up since: forgetting the rest of it makes the next question ask the registry again.
-    documents.remove(head.upstream, head.name)
-    throw busy(head.name)
+  /** Made where it is, not stored, and made again whenever the shared Blob was given up. */
+  async #small(held: Held, variant: Variant): Promise<PackumentAnswer> {
+    const { etag, plain } = await this.#renderHere(held, variant)
+    this.#fresh.set(etag, plain)
+    const read = async (): Promise<Stored> => {
+      const fresh = this.#fresh.get(etag)
+      this.#fresh.delete(etag)
+      return { plain: fresh ?? (await this.#again(held, variant, etag)) }
+    }
+    const { length } = plain
+    return this.#answer(held, variant, { etag, length, modifiedMs: this.#madeMs(held), read })
+  }
+
+  async #renderHere(held: Held, variant: Variant): Promise<RenderedHere> {
+    return renderHere(await this.#documentBytes(held), held.plan.plan, variant)
+  }
+
+  /** @throws RegistryError busy when the package has changed meanwhile */
+  async #again(held: Held, variant: Variant, etag: string): Promise<RenderedHere['plain']> {
+    try {
+      const made = await this.#renderHere(held, variant)
+      if (made.etag === etag) return made.plain
+    } catch (error) {
+      if (!(error instanceof ReplacedError)) throw error
+    }
+    held.answers.delete(variantKey(variant))
+    throw busy(held.head.name)
+  }
+
+  async #documentBytes({ source, head }: Held): Promise<ArrayBuffer> {
+    const bytes = await this.#needs.kept.bytes(source, head)
+    if (bytes === undefined) throw busy(head.name)
+    return bytes
+  }
+
+  /** The date of a rendering that is made now. */
+  #madeMs({ modifiedMsMin }: Held): number {
+    const nowMs = Math.ceil(this.#needs.now().getTime() / SECOND_MS) * SECOND_MS
+    return Math.max(modifiedMsMin, nowMs)
   }
 
   #answerOf(held: Held, variant: Variant, row: RenderedRow): PackumentAnswer {
     const { documents, files } = this.#needs
     // Read once from the row at hand; later, when the shared Blob was given up, from the cache.
     let first: Uint8Array | undefined = row.gzip
-    const gzip = () => {
+    const read = (): Stored => {
       const inRow = first ?? documents.rendered(row.upstream, row.name, row.variant)?.gzip
       first = undefined
       const stored = inRow && fetchStowed(files, bodyFile(row.etag), inRow)
-      if (stored instanceof Blob) return stored
+      if (stored instanceof Blob) return { gzip: stored }
       held.answers.delete(variantKey(variant))
       throw busy(row.name)
     }
+    const { etag, length } = row
+    const modifiedMs = Date.parse(row.modified ?? '') || 0
+    return this.#answer(held, variant, { etag, length, modifiedMs, read })
+  }
+
+  #answer(
+    held: Held,
+    { form }: Variant,
+    { etag, length, modifiedMs, read }: Made,
+  ): PackumentAnswer {
     return {
-      form: variant.form,
-      body: { id: idOf(row.etag), gzip, length: row.length },
-      etag: row.etag,
-      modifiedMs: Date.parse(row.modified ?? '') || 0,
+      form,
+      body: { id: idOf(etag), read, length },
+      etag,
+      modifiedMs,
       stale: false,
       variesByAgent: held.plan.plan.refused.length > 0 || hasAddresses(held),
       variesByToken: this.#needs.hasViews(),

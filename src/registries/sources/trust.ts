@@ -11,7 +11,7 @@
  * @module
  */
 import type { Incidents } from '../../db/incidents.ts'
-import type { KeyState, UpstreamKeyRow, Upstreams } from '../../db/upstreams.ts'
+import type { JudgedKey, KeyState, UpstreamKeyRow, Upstreams } from '../../db/upstreams.ts'
 import type { KeyLeaf } from '../../log/leaf.ts'
 import type { RegistryDb } from '../../db/registry-db.ts'
 import type { Log } from '../../log/log.ts'
@@ -112,9 +112,10 @@ export class Trust {
     const signs = this.#needs.mode === 'require' || this.#signsSince() !== null
     // What we signed before we took another key stays good; of what is private there is no record
     // that would say so.
-    const doesVouch = ({ state }: UpstreamKeyRow) =>
+    const doesVouch = ({ state }: JudgedKey) =>
       state !== 'pending' && (state !== 'retired' || this.#needs.isOurs === true)
-    const keys = this.keys()
+    const keys = this.#needs.store
+      .judgedKeys(this.#needs.name)
       .filter(doesVouch)
       .map(({ keyid, spki, expires }) => ({ keyid, spki, expires }))
     return { keys, signs }
@@ -200,7 +201,7 @@ export class Trust {
   }
 
   #signsSince(): string | null {
-    return this.#needs.store.get(this.#needs.name)?.signsSince ?? null
+    return this.#needs.store.signsSince(this.#needs.name)
   }
 
   async #ask(): Promise<void> {
