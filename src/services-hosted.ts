@@ -8,6 +8,7 @@ import { Audit } from './db/audit.ts'
 import type { Users } from './db/accounts.ts'
 import { DiskBlobs } from './db/blobs.ts'
 import { HostedPackages } from './db/hosted.ts'
+import { HostedPages } from './db/hosted-pages.ts'
 import type { Packages } from './db/packages.ts'
 import type { RegistryDb } from './db/registry-db.ts'
 import type { Removals } from './db/removals.ts'
@@ -47,13 +48,17 @@ export function openHouse(needs: HouseNeeds) {
   const { db, dataDir, upstreams, removals } = needs
   settleRow(needs)
   const hosted = new HostedPackages(db)
+  const pages = new HostedPages(db)
   const tarballs = new Tarballs(db, new DiskBlobs(join(dataDir, 'blobs'), removals))
   const names = () => upstreams.get(HOSTED)?.names ?? []
   return {
     hosted,
     tarballs,
     house: ({ url, namespace }: UpstreamRow) => {
-      const housed = new HostedUpstream({ ...needs, url, namespace, hosted, tarballs, names })
+      const housed = new HostedUpstream({
+        ...needs,
+        ...{ url, namespace, hosted, pages, tarballs, names },
+      })
       return { upstream: housed, housed }
     },
   }

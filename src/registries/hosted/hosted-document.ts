@@ -6,7 +6,8 @@
  * with `_id` and `_rev`, which clients send back when they change something. Pure.
  * @module
  */
-import type { HostedPackageRow, HostedTagRow, HostedVersionRow } from '../../db/hosted.ts'
+import type { HostedPackageRow, HostedTagRow } from '../../db/hosted.ts'
+import type { ListedVersionRow } from '../../db/hosted-pages.ts'
 import { escapeName, tarballUrl } from '../name.ts'
 
 /** All of a package but its versions. @property base public URL, ends in `/` */
@@ -18,7 +19,7 @@ export type HostedHead = {
 }
 
 /** One version as it stands in `versions`, with its key. */
-export function versionMember(base: string, row: HostedVersionRow): string {
+export function versionMember(base: string, row: ListedVersionRow): string {
   const { name, version, manifest, publisher, deprecated } = row
   const added = {
     _id: `${name}@${version}`,
@@ -63,7 +64,7 @@ function attestationsUrl(base: string, name: string, version: string): string {
   return `${base}-/npm/v1/attestations/${escapeName(name)}@${version}`
 }
 
-function distOf(base: string, row: HostedVersionRow): Record<string, unknown> {
+function distOf(base: string, row: ListedVersionRow): Record<string, unknown> {
   const { name, version, integrity, shasum, file, fileCount, unpackedSize, keyid, sig } = row
   const { predicateType } = row
   return {

@@ -9,6 +9,7 @@
  */
 import { BlobError } from '../../db/blobs.ts'
 import type { HostedPackages, HostedPackageRow, HostedVersionRow } from '../../db/hosted.ts'
+import type { HostedPages } from '../../db/hosted-pages.ts'
 import type { Tarballs } from '../../db/tarballs.ts'
 import { RegistryError } from '../errors.ts'
 import { documentText, versionMember } from './hosted-document.ts'
@@ -38,6 +39,7 @@ export type HostedUpstreamNeeds = {
   url: string
   namespace: string
   hosted: HostedPackages
+  pages: HostedPages
   /** Patterns of the names that live here. */
   names: () => readonly string[]
   tarballs: Tarballs
@@ -128,11 +130,11 @@ export class HostedUpstream implements Asked, Housed {
   }
 
   async #document(row: HostedPackageRow): Promise<ArrayBuffer> {
-    const { hosted, url: base } = this.#needs
+    const { hosted, pages, url: base } = this.#needs
     const members: string[] = []
     const times: [string, string][] = []
     for (let after = ''; ;) {
-      const page = hosted.versionPage(row.name, after, PAGE_ROWS)
+      const page = pages.page(row.name, after, PAGE_ROWS)
       for (const each of page) {
         members.push(versionMember(base, each))
         times.push([each.version, each.published])

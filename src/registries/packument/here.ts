@@ -5,19 +5,17 @@
  * @module
  */
 import { createHash } from 'node:crypto'
-import { type Inspection, inspectPackument, type InspectInput } from './inspect.ts'
-import type { RenderPlan, Variant } from './render.ts'
-import { renderParts } from './render-packument.ts'
+import { type Inspection, inspectScanned, type InspectInput } from './inspect.ts'
+import { type PackumentScan, scanPackument } from './packument-scan.ts'
 import type { Take } from './packument-pool.ts'
-
-/**
- * A document of 64 KB is one of some 80 versions, or of six with a long readme; inspecting and
- * rendering it takes 1 to 3 ms, for which nobody else is kept waiting noticeably.
- */
-export const SMALL_BYTES_MAX = 64 * 1024
+import type { RenderPlan, Variant } from './render.ts'
+import { renderScanned } from './render-packument.ts'
 
 /** A rendered document. @property etag strong, quoted, from the bytes */
 export type RenderedHere = { plain: Uint8Array<ArrayBuffer>; etag: string }
+
+/** Outlines of documents, as long as somebody holds their bytes: they are rendered next. */
+const scans = new WeakMap<ArrayBuffer, PackumentScan>()
 
 /** As `PackumentPool.inspect`; the bytes stay as they are. @throws RegistryError */
 export async function inspectHere(
@@ -25,15 +23,23 @@ export async function inspectHere(
   input: InspectInput,
   take: Take,
 ): Promise<{ bytes: ArrayBuffer; inspection: Omit<Inspection, 'versions'> }> {
-  const { versions, ...inspection } = inspectPackument(new Uint8Array(bytes), input)
-  if (versions.length > 0) await take(versions)
+  const { versions, ...inspection } = inspectScanned(scanOf(bytes), input)
+  await take([...versions])
   return { bytes, inspection }
 }
 
-/** A whole packument for clients, not compressed. */
+/** A whole packument for clients, not compressed. @throws RegistryError */
 export function renderHere(bytes: ArrayBuffer, plan: RenderPlan, variant: Variant): RenderedHere {
-  const plain = joined([...renderParts(new Uint8Array(bytes), plan, variant)])
+  const plain = joined([...renderScanned(scanOf(bytes), plan, variant)])
   return { plain, etag: `"${createHash('sha256').update(plain).digest('base64url')}"` }
+}
+
+function scanOf(bytes: ArrayBuffer): PackumentScan {
+  const known = scans.get(bytes)
+  if (known !== undefined) return known
+  const scan = scanPackument(new Uint8Array(bytes))
+  scans.set(bytes, scan)
+  return scan
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

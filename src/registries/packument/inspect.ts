@@ -147,7 +147,14 @@ export function openInspection(
   bytes: Uint8Array,
   input: InspectInput,
 ): Inspection<Iterable<InspectedVersion>> {
-  const scan = scanPackument(bytes)
+  return inspectScanned(scanPackument(bytes), input)
+}
+
+/** As `openInspection`, of a document whose outline is at hand. */
+export function inspectScanned(
+  scan: PackumentScan,
+  input: InspectInput,
+): Inspection<Iterable<InspectedVersion>> {
   if (scan.name !== input.name) {
     const found = JSON.stringify(scan.name.slice(0, 214).toWellFormed())
     throw new RegistryError('upstream-bad-answer', `the answer is the document of ${found}`, {
@@ -160,7 +167,7 @@ export function openInspection(
     versions: inspectVersions(scan, times, input),
     distTags: readDistTags(scan),
     modified: readModified(scan, times),
-    sha256: createHash('sha256').update(bytes).digest('hex'),
+    sha256: createHash('sha256').update(scan.json.bytes).digest('hex'),
   }
 }
 

@@ -22,6 +22,13 @@ const TAGS_MAX = VERSIONS_MAX
 /** `created`, `modified`, `unpublished` and one instant for each version that ever was. */
 const TIMES_MAX = 2 * VERSIONS_MAX
 
+/**
+ * A document of 64 KB is one of some 80 versions, or of six with a long readme. One that small is
+ * not worth a way through another thread (here.ts), and the outlines of its versions are worth
+ * remembering: inspecting and rendering it look at each several times.
+ */
+export const SMALL_BYTES_MAX = 64 * 1024
+
 export type PackumentScan = {
   json: JsonScan
   name: string
@@ -30,6 +37,8 @@ export type PackumentScan = {
   versions: ObjectRange | undefined
   distTags: ObjectRange | undefined
   time: ObjectRange | undefined
+  /** Objects that were looked into, by where they begin; there for a small document. */
+  objects: Map<number, ObjectRange> | undefined
 }
 
 /** Throws `upstream-bad-answer` unless these bytes are the packument of one package. */
@@ -51,6 +60,7 @@ export function scanPackument(bytes: Uint8Array): PackumentScan {
     versions: mapAt(json, document, 'versions', VERSIONS_MAX),
     distTags: mapAt(json, document, 'dist-tags', TAGS_MAX),
     time: mapAt(json, document, 'time', TIMES_MAX),
+    objects: bytes.length <= SMALL_BYTES_MAX ? new Map() : undefined,
   }
 }
 
@@ -77,7 +87,12 @@ export function readTimes(scan: PackumentScan): Map<string, string> {
 
 /** The members of a value that is an object, e.g. of one version or of its `dist`. */
 export function objectAt(scan: PackumentScan, member: Member): ObjectRange | undefined {
-  return scan.json.isObject(member) ? scan.json.object(member.start, TIMES_MAX) : undefined
+  if (!scan.json.isObject(member)) return undefined
+  const known = scan.objects?.get(member.start)
+  if (known !== undefined) return known
+  const object = scan.json.object(member.start, TIMES_MAX)
+  scan.objects?.set(member.start, object)
+  return object
 }
 
 // One of the three objects that are keyed by names: each name once, and well formed.

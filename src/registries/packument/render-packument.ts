@@ -51,8 +51,17 @@ export function renderParts(
   plan: RenderPlan,
   variant: Variant,
 ): Generator<Uint8Array> {
-  const rendering = prepare(bytes, plan, variant)
-  return applyEdits(bytes, 0, bytes.length, editDocument(rendering))
+  return renderScanned(scanPackument(bytes), plan, variant)
+}
+
+/** As `renderParts`, of a document whose outline is at hand. */
+export function renderScanned(
+  scan: PackumentScan,
+  plan: RenderPlan,
+  variant: Variant,
+): Generator<Uint8Array> {
+  const { bytes } = scan.json
+  return applyEdits(bytes, 0, bytes.length, editDocument(prepare(scan, plan, variant)))
 }
 
 /**
@@ -65,7 +74,11 @@ export function renderManifest(
   tarballs: Variant['tarballs'],
   selector: string,
 ): Uint8Array | null {
-  const rendering = prepare(bytes, plan, { form: 'full', tarballs, tombstones: 'kept' })
+  const rendering = prepare(scanPackument(bytes), plan, {
+    form: 'full',
+    tarballs,
+    tombstones: 'kept',
+  })
   const { scan } = rendering
   const find = (version: string) => scan.versions?.members.find(({ key }) => key === version)
   const tagged = new Map([...readDistTags(scan), ...rendering.tags]).get(selector)
@@ -75,8 +88,7 @@ export function renderManifest(
   return Buffer.concat([...applyEdits(bytes, member.start, member.end, edits)])
 }
 
-function prepare(bytes: Uint8Array, plan: RenderPlan, variant: Variant): Rendering {
-  const scan = scanPackument(bytes)
+function prepare(scan: PackumentScan, plan: RenderPlan, variant: Variant): Rendering {
   const refused = new Map(plan.refused.map(entry => [entry.version, entry]))
   const omitted = new Set(plan.omitted)
   const versions = scan.versions?.members ?? []

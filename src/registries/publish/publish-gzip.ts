@@ -78,10 +78,7 @@ export async function* inflateMember(bytes: Uint8Array): AsyncGenerator<Buffer, 
  * What it holds and how many bytes that took; null when it is larger than it looks.
  * @param claimed length that it says it has: in a piece with room to spare zlib needs no second one
  */
-function inflateAtOnce(
-  bytes: Uint8Array,
-  claimed: number,
-): { chunk: Buffer; read: number } | null {
+function inflateAtOnce(bytes: Uint8Array, claimed: number): { chunk: Buffer; read: number } | null {
   const maxOutputLength = AT_ONCE_UNPACKED_BYTES_MAX
   const room = Math.min(claimed, maxOutputLength) + 1
   const chunkSize = Math.max(room, AT_ONCE_UNPACKED_BYTES_MIN)

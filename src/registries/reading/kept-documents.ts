@@ -12,9 +12,9 @@ import type { CacheFiles } from '../../db/cache-files.ts'
 import type { DocumentHead, Documents, Revalidation } from '../../db/documents.ts'
 import { atMost } from '../at-most.ts'
 import { RegistryError } from '../errors.ts'
-import { SMALL_BYTES_MAX } from '../packument/here.ts'
 import { fetchDocument, stowDocument } from '../packument/large.ts'
 import type { PackumentPool } from '../packument/packument-pool.ts'
+import { SMALL_BYTES_MAX } from '../packument/packument-scan.ts'
 import type { Source } from '../sources/source.ts'
 
 /** Heads remembered, some 500 bytes each: as many as answers are held (proxy.ts). */
