@@ -119,6 +119,7 @@ export class Packages {
   readonly #states: Statement<{ state: string; count: number }, []>
   readonly #cosign: Statement<unknown, [string, string, string, string, string]>
   readonly #cosignatures: Statement<Cosignature, [string, string, string, string]>
+  #writes = 0
 
   constructor(db: RegistryDb) {
     const { database } = db
@@ -145,6 +146,11 @@ export class Packages {
     this.#cosignatures = database.prepare(COSIGNATURES)
   }
 
+  /** Another one after every write of versions: what was read before may not be so any more. */
+  get edition(): number {
+    return this.#writes
+  }
+
   /** Notes when a package was first seen; the first time stays. True when this was it. */
   markSeen(namespace: string, name: string, now: string): boolean {
     return this.#mark.run(namespace, name, now).changes === 1
@@ -161,6 +167,7 @@ export class Packages {
    */
   upsert(rows: readonly VersionRow[]): void {
     if (rows.length === 0) return
+    this.#writes += 1
     this.#db.transaction(() => {
       for (const row of rows) this.#upsert.run(...parameters(row))
     })
@@ -168,6 +175,7 @@ export class Packages {
 
   /** Keeps our signatures of logged versions that have none; the first of a version stays. */
   cosign(namespace: string, name: string, signatures: readonly Cosignature[]): void {
+    this.#writes += 1
     this.#db.transaction(() => {
       for (const { version, keyid, sig } of signatures) {
         this.#cosign.run(sig, keyid, namespace, name, version)

@@ -15,7 +15,7 @@ import { RegistryError } from '../errors.ts'
 import { fetchDocument, stowDocument } from '../packument/large.ts'
 import type { PackumentPool } from '../packument/packument-pool.ts'
 import { SMALL_BYTES_MAX } from '../packument/packument-scan.ts'
-import type { Source } from '../sources/source.ts'
+import type { Asked, Source } from '../sources/source.ts'
 
 /** Heads remembered, some 500 bytes each: as many as answers are held (proxy.ts). */
 const HEADS_MAX = 20_000
@@ -32,10 +32,16 @@ export class ReplacedError extends RegistryError {
 /** What documents are kept in. */
 export type KeptDocumentsNeeds = { documents: Documents; files: CacheFiles; pool: PackumentPool }
 
+/** A registry, as far as its documents are concerned. @property housed there when its packages live here */
+export type DocumentSource = Pick<Source, 'cacheName'> & {
+  housed?: object
+  upstream: Pick<Asked, 'fetchPackument'>
+}
+
 type Recent = { sha256: string; bytes: ArrayBuffer }
 
 /** Is this the document of a package that lives here, and small enough to be made whenever asked for? */
-export function isMadeHere(source: Source, { status, length }: DocumentHead): boolean {
+export function isMadeHere(source: DocumentSource, { status, length }: DocumentHead): boolean {
   return source.housed !== undefined && status === 200 && length <= SMALL_BYTES_MAX
 }
 
@@ -53,7 +59,7 @@ export class KeptDocuments {
   }
 
   /** What is known of the document of a package; null when nothing is. */
-  head(source: Source, name: string): DocumentHead | null {
+  head(source: DocumentSource, name: string): DocumentHead | null {
     const known = this.#known(source, name)
     if (known !== undefined) return known
     const stored = this.#needs.documents.head(source.cacheName, name)
@@ -62,7 +68,7 @@ export class KeptDocuments {
   }
 
   /** Keeps another document; what was rendered of the one before is forgotten. */
-  async keep(source: Source, head: DocumentHead, bytes: ArrayBuffer): Promise<void> {
+  async keep(source: DocumentSource, head: DocumentHead, bytes: ArrayBuffer): Promise<void> {
     const { documents } = this.#needs
     const { upstream, name, sha256 } = head
     if (isMadeHere(source, head)) {
@@ -79,14 +85,14 @@ export class KeptDocuments {
   }
 
   /** Keeps that its registry has no such package. */
-  keepAbsent(source: Source, head: DocumentHead): void {
+  keepAbsent(source: DocumentSource, head: DocumentHead): void {
     this.#forget(source, head.name)
     this.#needs.documents.put({ ...head, packed: null })
     this.#needs.documents.removeRendered(head.upstream, head.name)
   }
 
   /** It was checked, and is the same. */
-  renew(source: Source, name: string, renewal: Revalidation): void {
+  renew(source: DocumentSource, name: string, renewal: Revalidation): void {
     const known = this.#known(source, name)
     if (known === undefined) {
       this.#needs.documents.renew(source.cacheName, name, renewal)
@@ -101,7 +107,7 @@ export class KeptDocuments {
    * The bytes again: they are the caller's, but for a document that is made here, whose bytes are
    * shared. Undefined when they were given up. @throws ReplacedError when they are other ones by now
    */
-  async bytes(source: Source, head: DocumentHead): Promise<ArrayBuffer | undefined> {
+  async bytes(source: DocumentSource, head: DocumentHead): Promise<ArrayBuffer | undefined> {
     if (isMadeHere(source, head)) return await this.#again(source, head)
     const { documents } = this.#needs
     const row = documents.get(head.upstream, head.name)
@@ -113,7 +119,7 @@ export class KeptDocuments {
     return bytes
   }
 
-  async #again(source: Source, head: DocumentHead): Promise<ArrayBuffer> {
+  async #again(source: DocumentSource, head: DocumentHead): Promise<ArrayBuffer> {
     const key = keyOf(source, head.name)
     const recent = this.#recent.get(key)
     if (recent?.sha256 === head.sha256) return recent.bytes
@@ -124,11 +130,11 @@ export class KeptDocuments {
     throw new ReplacedError(head.name)
   }
 
-  #known(source: Source, name: string): DocumentHead | undefined {
+  #known(source: DocumentSource, name: string): DocumentHead | undefined {
     return source.housed === undefined ? undefined : this.#heads.get(keyOf(source, name))
   }
 
-  #forget(source: Source, name: string): void {
+  #forget(source: DocumentSource, name: string): void {
     this.#heads.delete(keyOf(source, name))
     this.#recent.delete(keyOf(source, name))
   }
@@ -136,7 +142,7 @@ export class KeptDocuments {
 
 const NO_VALIDATORS = { etag: null, lastModified: null }
 
-function keyOf({ cacheName }: Source, name: string): string {
+function keyOf({ cacheName }: DocumentSource, name: string): string {
   return `${cacheName} ${name}`
 }
 

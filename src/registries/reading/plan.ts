@@ -81,12 +81,16 @@ function immediate(): Promise<void> {
   return new Promise(resolve => setImmediate(resolve))
 }
 
-/** The plan of one package. */
+/** Rows of a package, as they were at an edition of all rows (db/packages.ts). */
+export type ReadRows = { rows: VersionSummary[]; edition: number }
+
+/** The plan of one package. @param read its rows, used unless any row was written since */
 export async function planOf(
   packages: Packages,
   namespace: string,
   name: string,
   settings: PlanSettings,
+  read?: ReadRows,
 ): Promise<Plan> {
   const files: [string, string][] = []
   const refused: Refused[] = []
@@ -95,7 +99,9 @@ export async function planOf(
   let changesMs = NEVER_MS
   const { policy } = settings
   const judge = policy.judgeOf(namespace, name, settings.view?.name ?? null)
-  for (const [i, row] of (await allSummaries(packages, namespace, name)).entries()) {
+  const isCurrent = read?.edition === packages.edition
+  const rows = isCurrent ? read.rows : await allSummaries(packages, namespace, name)
+  for (const [i, row] of rows.entries()) {
     if (isRefusalCode(row.state)) {
       refused.push(refusedOf(row, { ...row, code: row.state }, settings.base))
       continue

@@ -22,7 +22,7 @@ import {
 } from '../sources/freshness.ts'
 import { addressOf, isContentTag } from '../content-tag.ts'
 import type { KeptDocuments } from './kept-documents.ts'
-import { allSummaries, type PlanSettings, planOf } from './plan.ts'
+import { allSummaries, type PlanSettings, planOf, type ReadRows } from './plan.ts'
 import type { Refresher } from './refresher.ts'
 import { isRefusalCode, refusalError } from '../packument/refusal.ts'
 import type { Variant } from '../packument/render.ts'
@@ -277,12 +277,13 @@ export class Proxy {
 
   #refreshed(source: Source, name: string): Promise<Current> {
     return this.#refreshing.run(name, async () => {
-      const { head, changed, comparison } = await this.#needs.refresher.refresh(source, name)
+      const refreshed = await this.#needs.refresher.refresh(source, name)
+      const { head, changed, comparison } = refreshed
       if (comparison !== undefined) await this.#compared(source, head, comparison)
       const before = this.#held.get(name)
       const isSame = !changed && comparison === undefined && before?.source === source
       if (!isSame || before.head.sha256 !== head.sha256) {
-        return existing(await this.#hold(source, head))
+        return existing(await this.#hold(source, head, refreshed.read))
       }
       before.head = head
       before.quietUntilMs = 0
@@ -300,14 +301,14 @@ export class Proxy {
     later().catch(ended)
   }
 
-  async #hold(source: Source, head: DocumentHead): Promise<Current> {
+  async #hold(source: Source, head: DocumentHead, read?: ReadRows): Promise<Current> {
     const { packages, settings, strict } = this.#needs
     const canonicalOrigin = keptOrigin(source.tarballs, settings.canonicalOrigin)
     const gate = strict.gateOf(source, head.name)
     const about = { ...settings, canonicalOrigin, gate }
     const rechecks = this.#rechecks.get(head.name)
     const rules = this.#rules
-    const plan = await planOf(packages, source.namespace, head.name, about)
+    const plan = await planOf(packages, source.namespace, head.name, about, read)
     if (!this.#needs.sources.isOwner(source, head.name)) throw new RetiredError(source.name)
     const before = this.#held.get(head.name)
     // Whoever changed the rows while they were read had nothing to mark.

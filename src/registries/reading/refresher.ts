@@ -11,7 +11,7 @@
 import { LRUCache } from 'lru-cache'
 import { atMost } from '../at-most.ts'
 import type { DocumentHead, Documents } from '../../db/documents.ts'
-import type { Packages, VersionSummary } from '../../db/packages.ts'
+import type { Packages } from '../../db/packages.ts'
 import type { Agreement } from './agreement.ts'
 import { RegistryError } from '../errors.ts'
 import type { Failover } from './failover.ts'
@@ -22,7 +22,7 @@ import { knownVersions } from '../packument/known-versions.ts'
 import type { KeptDocuments } from './kept-documents.ts'
 import type { Ledger, Recorded } from './ledger.ts'
 import type { Judgement } from '../sources/trust.ts'
-import { allSummaries, isRefusedBySignature } from './plan.ts'
+import { allSummaries, isRefusedBySignature, type ReadRows } from './plan.ts'
 import { timestamp } from '../timestamp.ts'
 import type { PackumentPool, Take } from '../packument/packument-pool.ts'
 import { SMALL_BYTES_MAX } from '../packument/packument-scan.ts'
@@ -58,10 +58,12 @@ export type Refreshed = {
   head: DocumentHead
   changed: boolean
   comparison: Promise<boolean> | undefined
+  /** The rows by which it was recorded, if they were looked at. */
+  read?: ReadRows
 }
 
-/** What a document is inspected by. @property rows what was recorded of its package by then */
-type Inspected = { input: InspectInput; rows: VersionSummary[] }
+/** What a document is inspected by. @property read what was recorded of its package by then */
+type Inspected = { input: InspectInput; read: ReadRows }
 
 type FreshPackument = Extract<FetchedPackument, { status: 'fresh' }>
 
@@ -100,6 +102,7 @@ export class Refresher {
     const length = answer.status === 'fresh' ? answer.bytes.byteLength : 0
     const freshUntilMs = freshUntil(askedMs, { maxAgeSeconds, hasValidator, length })
     let recorded = { changed: false, added: false }
+    let read: ReadRows | undefined
     if (answer.status === 'unchanged' || this.#isSame(before, answer.bytes, judgement)) {
       const renewed = { checkedAtMs, freshUntilMs, etag, lastModified }
       kept.renew(source, name, renewed)
@@ -107,10 +110,12 @@ export class Refresher {
       const by = await this.#inputFor(source, name)
       recorded = await this.#keep(source, answer, by, before, { checkedAtMs, freshUntilMs })
       const { keys, registrySigns: signs } = by.input
+      read = by.read
       this.#judgedBy.set(`${source.cacheName} ${name}`, JSON.stringify({ keys, signs }))
     }
     const comparison = this.#needs.agreement.begin(source, name, recorded.added)
-    return { head: this.#headOf(source, name), changed: recorded.changed, comparison }
+    const head = this.#headOf(source, name)
+    return { head, changed: recorded.changed, comparison, ...(read && { read }) }
   }
 
   /**
@@ -167,6 +172,7 @@ export class Refresher {
 
   async #inputFor(source: Source, name: string): Promise<Inspected> {
     const { packages, now } = this.#needs
+    const { edition } = packages
     const rows = await allSummaries(packages, source.namespace, name)
     // As late as can be: a key that was retired while the document came vouches for nothing in it.
     const { keys, signs } = source.trust.stored()
@@ -181,14 +187,14 @@ export class Refresher {
       revises: source.revises === true && !signs,
       now: timestamp(now()),
     }
-    return { input, rows }
+    return { input, read: { rows, edition } }
   }
 
   /** @returns whether versions were new */
   async #keep(
     source: Source,
     answer: FreshPackument,
-    { input, rows }: Inspected,
+    { input, read }: Inspected,
     before: DocumentHead | null,
     times: { checkedAtMs: number; freshUntilMs: number },
   ): Promise<Recorded> {
@@ -197,7 +203,7 @@ export class Refresher {
     const isSmall = source.housed !== undefined && answer.bytes.byteLength <= SMALL_BYTES_MAX
     const inspect = (take: Take) =>
       isSmall ? inspectHere(answer.bytes, input, take) : pool.inspect(answer.bytes, input, take)
-    const { result, changed, added } = await ledger.record(source, name, inspect, { rows })
+    const { result, changed, added } = await ledger.record(source, name, inspect, read)
     const { bytes, inspection } = result
     const { etag, lastModified } = answer
     if (!changed && before?.status === 200 && before.sha256 === inspection.sha256) {

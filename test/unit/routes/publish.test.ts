@@ -73,6 +73,39 @@ describe('publishing', () => {
     expect(lookup).toContain(`\nkey ${signature?.keyid}\nsig ${signature?.sig}\n`)
   })
 
+  test('whether its document is small or large, every encoding holds the same', async () => {
+    const texts = new Set<string>()
+    for (const [i, description] of ['short', 'long '.repeat(20_000), 'short'].entries()) {
+      const release = { name: 'sized', version: `1.0.${i}`, manifest: { description } }
+      expect((await roe.publish(release)).status).toBe(201)
+      for (const accept of ['application/json', 'application/vnd.npm.install-v1+json']) {
+        const answers = await Promise.all(
+          ['identity', 'gzip', 'zstd'].map(async encoding => {
+            const headers = { accept, 'accept-encoding': encoding }
+            const answer = await instance.get('sized', headers)
+            return [answer.headers.get('etag'), await answer.text()] as const
+          }),
+        )
+        const [[etag, text] = [null, '']] = answers
+        expect(answers).toEqual([
+          [etag, text],
+          [etag, text],
+          [etag, text],
+        ])
+        expect(etag).toBe(`"${createHash('sha256').update(text).digest('base64url')}"`)
+        expect(text).toContain(`"latest":"1.0.${i}"`)
+        texts.add(text)
+      }
+    }
+    expect(texts.size).toBe(6)
+    // The version that made it large is gone: it is small again.
+    const document = await roe.document('sized')
+    const { '1.0.1': _, ...versions } = Object(document['versions'])
+    const path = `sized/-rev/${String(document['_rev'])}`
+    expect((await roe.send('PUT', path, { ...document, versions })).status).toBeLessThan(300)
+    expect(Object.keys((await instance.packument('sized')).versions)).toEqual(['1.0.0', '1.0.2'])
+  })
+
   test('all forms of a path are the same package', async () => {
     for (const [i, path] of ['@roe/paths', '@roe%2fpaths', '@roe%2Fpaths'].entries()) {
       const release = { name: '@roe/paths', version: `1.0.${i}` }
