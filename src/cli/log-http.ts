@@ -31,6 +31,8 @@ const TARBALL_BYTES_MAX = 2 * 1024 ** 3
 const VKEY_BYTES_MAX = 4096
 /** The longest manifests of single versions have some hundred kilobytes. */
 const MANIFEST_BYTES_MAX = 8 * 1024 * 1024
+/** A registry with its keys and patterns has some kilobytes; a server has some hundred at most. */
+const REGISTRIES_BYTES_MAX = 8 * 1024 * 1024
 /** The JSON of an error is a few lines. */
 const ERROR_BYTES_MAX = 64 * 1024
 /** The first try and three more: a server that restarts is back within their pauses. */
@@ -72,6 +74,8 @@ export type RegistryReader = {
   ops: LogOps
   /** The verifier key that the server itself names. */
   readVkey: () => Promise<string>
+  /** The namespace of each registry that it lists, by the name of the upstream. */
+  readNamespaces: () => Promise<Map<string, string>>
   /** Hashes of a version's tarball as this registry, or the URL given, serves it now. */
   hashTarball: (name: string, version: string, archive?: string) => Promise<TarballHashes>
 }
@@ -109,8 +113,23 @@ export function httpReader(base: string, pace: Pace = PACE): RegistryReader {
       const limits = { timeoutMs: READ_TIMEOUT_MS, bytesMax: VKEY_BYTES_MAX }
       return decode(await read('vkey', limits)).trim()
     },
+    readNamespaces: () => readNamespaces(new URL('-/registries', base), pace),
     hashTarball: (name, version, archive) => hashTarball(base, name, version, archive, pace),
   }
+}
+
+async function readNamespaces(url: URL, pace: Pace): Promise<Map<string, string>> {
+  const limits = { timeoutMs: READ_TIMEOUT_MS, bytesMax: REGISTRIES_BYTES_MAX }
+  const parties = fieldOf(parseJson(decode(await readAll(url, limits, pace))), 'registries')
+  if (!Array.isArray(parties)) throw new LogHttpError('unreachable', `${url.href} lists nothing`)
+  const namespaces = new Map<string, string>()
+  for (const party of parties) {
+    const [name, namespace] = [fieldOf(party, 'name'), fieldOf(party, 'namespace')]
+    // A mirror has its registry's namespace and is no registry of its own.
+    if (fieldOf(party, 'kind') === 'mirror') continue
+    if (typeof name === 'string' && typeof namespace === 'string') namespaces.set(name, namespace)
+  }
+  return namespaces
 }
 
 async function hashTarball(

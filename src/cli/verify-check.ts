@@ -12,14 +12,19 @@
  * same, unless it was said that this registry does so. Whoever runs a log could record a swap as a
  * revision; the public npm registry has none.
  *
+ * Where the settings name one registry of the server alone, its records count and no others, and an
+ * entry whose URL in the lockfile names another one is `different`, whatever its hash.
+ *
  * @module
  */
 import pLimit from 'p-limit'
 import { LogUnreachable, type FoundRecord } from '../log/client.ts'
 import { parseLeaf, type VersionLeaf } from '../log/leaf.ts'
 import type { LockfileEntry, LockfileFormat } from '../registries/lockfile/lockfile-entry.ts'
+import { CONTENT_SCOPE } from '../registries/name.ts'
 import { revisionAsked } from '../registries/packument/revisions.ts'
-import { LogHttpError, type RegistryReader } from './log-http.ts'
+import { LogHttpError, type TarballHashes } from './log-http.ts'
+import { lensUrl, type Origin } from './verify-lens.ts'
 import type { Result, Status } from './verify-report.ts'
 
 /** Enough to hide the latency of a far server, few enough not to be a burden for it. */
@@ -31,14 +36,27 @@ const FAILURES_MAX = 32
 /** The namespace of the public npm registry, which publishes a version once. */
 const NPM = 'npm'
 
-export type Checked = { lockfile: string; format: LockfileFormat; entry: LockfileEntry }
+/** What the sentence of a server cannot know: that nobody looks for a registry here. */
+const NO_RECORD_OF_BYTES =
+  `a name of ${CONTENT_SCOPE} is the hash of bytes and no version of a registry, so that the ` +
+  `log has no record of it; --allow-missing '${CONTENT_SCOPE}*' lets such names pass unchecked`
+
+export type Checked = {
+  lockfile: string
+  format: LockfileFormat
+  entry: LockfileEntry
+  origin: Origin
+}
 
 export type CheckNeeds = {
-  lookup: (name: string, version: string) => Promise<FoundRecord>
+  /** @param namespace of the one registry that is meant, if one is */
+  lookup: (name: string, version: string, namespace?: string) => Promise<FoundRecord>
   /** Present when what cannot be compared is to be downloaded. */
-  hashTarball: RegistryReader['hashTarball'] | undefined
+  hashTarball: HashTarball | undefined
   /** Where tarballs come from unless an entry says otherwise. */
   url: string
+  /** Of the registries that the server lists, by upstream. */
+  namespaces: ReadonlyMap<string, string>
   isAllowed: (name: string, version: string) => boolean
   /** Whether the registry of this name is known to re-issue bytes. */
   mayRevise: (name: string, version: string) => boolean
@@ -46,33 +64,35 @@ export type CheckNeeds = {
   advance: () => void
 }
 
+type HashTarball = (checked: Checked) => Promise<TarballHashes>
 type Answer =
   | { outcome: 'found'; index: number; leaf: VersionLeaf }
   | { outcome: 'missing' | 'refused' | 'failed'; reason: string }
 type Found = Extract<Answer, { outcome: 'found' }>
+type Ask = (origin: Origin, name: string, version: string) => Promise<Answer>
 
 /** Results in the order of the entries. Throws LogMisbehaviour once the log is seen to lie. */
 export async function checkEntries(
   entries: readonly Checked[],
   needs: CheckNeeds,
 ): Promise<Result[]> {
-  const ask = askOnce(needs.lookup)
+  const ask = askOnce(needs)
   const tarballs = pLimit(TARBALLS_AT_ONCE)
   try {
     return await Promise.all(
       entries.map(async checked => {
-        const { entry } = checked
+        const { entry, origin } = checked
         const result =
           entry.kind === 'not-registry'
             ? makeResult(checked, 'not-checked', { reason: entry.reason ?? '' })
             : await judgeRevision(
                 checked,
-                await judge(checked, await ask(entry.name, entry.version), needs, tarballs),
+                await judge(checked, await ask(origin, entry.name, entry.version), needs, tarballs),
                 needs,
                 ask,
               )
         needs.advance()
-        return result
+        return judgeOrigin(checked, result, needs)
       }),
     )
   } finally {
@@ -82,32 +102,33 @@ export async function checkEntries(
   }
 }
 
-function askOnce(lookup: CheckNeeds['lookup']) {
+function askOnce({ lookup, namespaces, url }: CheckNeeds) {
   const limit = pLimit(LOOKUPS_AT_ONCE)
   const asked = new Map<string, Promise<Answer>>()
   let failures = 0
-  const answerOf = async (name: string, version: string): Promise<Answer> => {
+  const answerOf = async (name: string, version: string, namespace?: string): Promise<Answer> => {
     if (failures >= FAILURES_MAX) return { outcome: 'failed', reason: 'the registry is gone' }
-    const answer = await readAnswer(lookup, name, version)
+    const answer = await readAnswer(() => lookup(name, version, namespace), name)
     failures = answer.outcome === 'failed' ? failures + 1 : 0
     return answer
   }
-  const ask = (name: string, version: string): Promise<Answer> => {
-    const identity = `${name}@${version}`
-    const answer = asked.get(identity) ?? limit(() => answerOf(name, version))
+  const ask: Ask = async ({ upstream }, name, version) => {
+    const namespace = upstream === null ? undefined : namespaces.get(upstream)
+    if (upstream !== null && namespace === undefined) {
+      const reason = `the settings name ${lensUrl(url, upstream)}, but this server lists no registry ${upstream}`
+      return { outcome: 'failed', reason }
+    }
+    const identity = `${namespace ?? ''}/${name}@${version}`
+    const answer = asked.get(identity) ?? limit(() => answerOf(name, version, namespace))
     asked.set(identity, answer)
     return answer
   }
   return Object.assign(ask, { stop: () => limit.clearQueue() })
 }
 
-async function readAnswer(
-  lookup: CheckNeeds['lookup'],
-  name: string,
-  version: string,
-): Promise<Answer> {
+async function readAnswer(lookup: () => Promise<FoundRecord>, name: string): Promise<Answer> {
   try {
-    const { index, leaf } = await lookup(name, version)
+    const { index, leaf } = await lookup()
     const record = parseLeaf(leaf)
     if (record.kind !== 'version') throw new TypeError('the client answered another record')
     return { outcome: 'found', index, leaf: record }
@@ -117,7 +138,8 @@ async function readAnswer(
     }
     if (!(error instanceof LogHttpError)) throw error
     const outcome = error.code === 'unreachable' ? 'failed' : error.code
-    return { outcome, reason: error.message }
+    const isOfBytes = outcome === 'missing' && name.startsWith(CONTENT_SCOPE)
+    return { outcome, reason: isOfBytes ? NO_RECORD_OF_BYTES : error.message }
   }
 }
 
@@ -144,7 +166,7 @@ async function judge(
     return tarballs(() => compareTarball(checked, answer, hashTarball))
   }
   const reason = entry.reason ?? ''
-  if (isBerry && (entry.archive === undefined || isSameOrigin(entry.archive, needs.url))) {
+  if (isBerry && (entry.archive === undefined || isOurs(checked, entry.archive, needs.url))) {
     return makeResult(checked, 'verified', {
       ...known,
       reason: `in the log as record ${answer.index}; ${reason}`,
@@ -161,14 +183,14 @@ async function judgeRevision(
   checked: Checked,
   result: Result,
   needs: CheckNeeds,
-  ask: (name: string, version: string) => Promise<Answer>,
+  ask: Ask,
 ): Promise<Result> {
   const { name, version, namespace, fetchedIntegrity, lockfileIntegrity, reason } = result
   const integrity = fetchedIntegrity ?? lockfileIntegrity
   if (result.status !== 'different' || namespace === NPM || integrity === null) return result
   // With a reason, it is something else that differs.
   const text = reason === '' ? revisionAsked(version, integrity) : undefined
-  const answer = text === undefined ? undefined : await ask(name, text)
+  const answer = text === undefined ? undefined : await ask(checked.origin, name, text)
   if (answer?.outcome === 'failed') return makeResult(checked, 'failed', { reason: answer.reason })
   if (answer?.outcome !== 'found' || answer.leaf.namespace !== namespace) return result
   if (answer.leaf.integrity !== integrity) return result
@@ -178,15 +200,33 @@ async function judgeRevision(
   return { ...result, ...knownFields(answer), status: 'revision', allowed, reason: why + hint }
 }
 
+/**
+ * The registry alone that the lockfile's URL names must be the one that the settings name, or, where
+ * they name none alone, the one whose record it was checked against.
+ */
+function judgeOrigin(checked: Checked, result: Result, needs: CheckNeeds): Result {
+  const { setting, upstream, lockfileUpstream } = checked.origin
+  const isAlone = upstream !== null
+  const asked = isAlone ? (needs.namespaces.get(upstream) ?? null) : null
+  const told = { ...result, upstream, namespace: result.namespace ?? asked }
+  if (result.status === 'failed' || lockfileUpstream === null) return told
+  const found = needs.namespaces.get(lockfileUpstream)
+  const isRecords = found !== undefined && found === result.namespace
+  if (isAlone ? lockfileUpstream === upstream : isRecords) return told
+  const why = `the settings name ${setting ?? 'no registry'}, the lockfile ${lensUrl(needs.url, lockfileUpstream)}`
+  const reason = result.reason === '' ? why : `${why}; ${result.reason}`
+  return { ...told, status: 'different', allowed: false, lockfileUpstream, reason }
+}
+
 async function compareTarball(
   checked: Checked,
   answer: Found,
-  hashTarball: RegistryReader['hashTarball'],
+  hashTarball: HashTarball,
 ): Promise<Result> {
   const { entry } = checked
   const known = knownFields(answer)
   try {
-    const { sha512, sha1 } = await hashTarball(entry.name, entry.version, entry.archive)
+    const { sha512, sha1 } = await hashTarball(checked)
     const fields = { ...known, compared: true, fetchedIntegrity: sha512 }
     const isOther = sha512 !== answer.leaf.integrity
     if (entry.sha1 === undefined || entry.sha1 === sha1) {
@@ -221,6 +261,8 @@ function makeResult(checked: Checked, status: Status, fields: Partial<Result>): 
     fetchedIntegrity: null,
     logIntegrity: null,
     namespace: null,
+    upstream: null,
+    lockfileUpstream: null,
     index: null,
     reason: '',
     ...fields,
@@ -233,6 +275,9 @@ export function describeUnreachable(error: LogUnreachable): string {
   return cause instanceof Error ? `${error.message}: ${cause.message}` : error.message
 }
 
-function isSameOrigin(url: string, other: string): boolean {
-  return URL.canParse(url) && new URL(url).origin === new URL(other).origin
+/** Whether an archive comes from this server, and from the one registry of it that is meant. */
+function isOurs({ origin }: Checked, archive: string, url: string): boolean {
+  const { upstream, lockfileUpstream } = origin
+  if (upstream !== null && lockfileUpstream !== upstream) return false
+  return URL.canParse(archive) && new URL(archive).origin === new URL(url).origin
 }

@@ -30,7 +30,9 @@
  *         "lockfileIntegrity": "sha512-…" | null,
  *         "fetchedIntegrity": "sha512-…" | null,   with --fetch
  *         "logIntegrity": "sha512-…" | null,
- *         "namespace": "npm" | null,
+ *         "namespace": "npm" | null,   of the record, or the one that was asked for
+ *         "upstream": "acme" | null,   the settings name this registry alone (/~/acme/) for it
+ *         "lockfileUpstream": "other" | null,      the lockfile names this one instead
  *         "index": 81234 | null,       its leaf in the log
  *         "reason": ""                 a sentence for people unless verified and compared
  *       }],
@@ -48,7 +50,7 @@ import { EXIT } from './io.ts'
 
 export type Status =
   | 'verified'
-  /** its content is not the logged one */
+  /** its content is not the logged one, or it would come from another registry than is said */
   | 'different'
   /** a content of its own record: its registry has issued the version more than once */
   | 'revision'
@@ -76,6 +78,8 @@ export type Result = {
   fetchedIntegrity: string | null
   logIntegrity: string | null
   namespace: string | null
+  upstream: string | null
+  lockfileUpstream: string | null
   index: number | null
   reason: string
 }
@@ -135,6 +139,13 @@ export function isFinding(result: Result): boolean {
   if (result.status === 'different' || result.status === 'unpinned') return true
   const mayBeAllowed = ['missing', 'refused', 'revision'].includes(result.status)
   return mayBeAllowed && !result.allowed
+}
+
+/** Whether all that differs is the registry that it would come from. */
+export function isElsewhere(result: Result): boolean {
+  if (result.status !== 'different' || result.lockfileUpstream === null) return false
+  const integrity = result.fetchedIntegrity ?? result.lockfileIntegrity
+  return !result.compared || integrity === result.logIntegrity
 }
 
 // A log that lies outweighs one that cannot be asked, and that outweighs what was found so far.

@@ -7,13 +7,14 @@
  * @module
  */
 import { version } from '../version.ts'
-import { isFinding, type Report, type Result } from './verify-report.ts'
+import { isElsewhere, isFinding, type Report, type Result } from './verify-report.ts'
 import { explain, plain } from './verify-text.ts'
 
 const SCHEMA = 'https://json.schemastore.org/sarif-2.1.0.json'
 
 const RULES = {
   different: 'The lockfile pins other content than the log holds',
+  elsewhere: 'The lockfile names another registry than the settings',
   unpinned: 'Nothing in the lockfile binds what is installed to the log',
   missing: 'The version is not in the log',
   revision: 'The registry has issued the version more than once',
@@ -65,6 +66,7 @@ function toResult(entry: Result) {
 
 function ruleOf(entry: Result): RuleId {
   const { status } = entry
+  if (isElsewhere(entry)) return 'elsewhere'
   if (status === 'different' || status === 'unpinned' || status === 'refused') return status
   if (status === 'revision') return status
   return 'missing'

@@ -14,7 +14,7 @@
  *
  * @module
  */
-import { isFinding, type Report, type Result, type Status } from './verify-report.ts'
+import { isElsewhere, isFinding, type Report, type Result, type Status } from './verify-report.ts'
 
 const LABEL: Record<Status, string> = {
   'verified': 'in the log',
@@ -45,6 +45,7 @@ export function formatText(report: Report): string {
   for (const { path, format, version, entries } of report.lockfiles) {
     lines.push(`${plain(path)} (${format}, lockfile version ${version}): ${countOf(entries)}`)
   }
+  lines.push(...aloneLines(report))
   for (const status of ORDER) {
     const shown = report.entries.filter(entry => entry.status === status && isShown(entry))
     lines.push(...shown.flatMap(entryLines))
@@ -65,13 +66,19 @@ export function formatAnnotations(report: Report): string {
 
 /** What is wrong with an entry, in one sentence with both hashes. */
 export function explain(entry: Result): string {
-  if (entry.status !== 'different') return entry.reason
+  if (entry.status !== 'different' || isElsewhere(entry)) return entry.reason + against(entry)
   const other =
     entry.fetchedIntegrity === null
       ? `the lockfile says ${entry.lockfileIntegrity ?? 'nothing'}`
       : `what was downloaded has ${entry.fetchedIntegrity}`
   const why = entry.reason === '' ? '' : ` (${entry.reason})`
-  return `${other}, record ${entry.index} of the log says ${entry.logIntegrity}${why}`
+  return `${other}, record ${entry.index} of the log says ${entry.logIntegrity}${why}${against(entry)}`
+}
+
+/** Which registry alone was asked. */
+function against({ upstream, namespace }: Result): string {
+  const isAsked = upstream !== null && namespace !== null
+  return isAsked ? `; checked against ${upstream} alone (${namespace}), as the settings say` : ''
 }
 
 // Verified and compared entries are counted, not listed: nobody reads a thousand good lines.
@@ -94,11 +101,24 @@ function logLines(report: Report): string[] {
   return lines
 }
 
+/** Which registries alone were asked, for how many entries. */
+function aloneLines({ entries }: Report): string[] {
+  const counts = new Map<string, number>()
+  for (const { upstream, namespace } of entries) {
+    if (upstream === null || namespace === null) continue
+    const which = `${upstream} alone (${namespace})`
+    counts.set(which, (counts.get(which) ?? 0) + 1)
+  }
+  return [...counts].map(
+    ([which, count]) => `${countOf(count)} checked against ${plain(which)}, as the settings say`,
+  )
+}
+
 function entryLines(entry: Result): string[] {
   const label = labelOf(entry).padEnd(LABEL_CHARS)
   const identity = entry.version === '' ? entry.name : `${entry.name}@${entry.version}`
   const lines = [`  ${label}${plain(identity)}  ${plain(entry.lockfile)}:${entry.line}`]
-  if (entry.status === 'different') {
+  if (entry.status === 'different' && !isElsewhere(entry)) {
     const found = entry.fetchedIntegrity ?? entry.lockfileIntegrity ?? 'no SHA-512'
     const from = entry.fetchedIntegrity === null ? 'lockfile' : 'fetched '
     lines.push(
@@ -148,8 +168,11 @@ function verdictLine(report: Report): string {
   if (counts.failed > 0) return `COULD NOT CHECK: ${countOf(counts.failed)} could not be asked for`
   const findings = report.entries.filter(isFinding).length
   const all = countOf(report.entries.length)
-  if (counts.different > 0)
-    return `FAILED: ${counts.different} of ${all} not the logged content: do not install`
+  const elsewhere = report.entries.filter(isElsewhere).length
+  const other = counts.different - elsewhere
+  if (other > 0) return `FAILED: ${other} of ${all} not the logged content: do not install`
+  if (elsewhere > 0)
+    return `FAILED: ${elsewhere} of ${all} from another registry than the settings name: do not install`
   if (findings > 0) return `FAILED: ${findings} of ${all} could not be verified`
   const more = counts.revision === 0 ? '' : `, ${counts.revision} as allowed revisions`
   return `OK: ${counts.verified + counts.revision} of ${all} verified against the log${more}`

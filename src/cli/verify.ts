@@ -18,13 +18,14 @@ import { NoteError } from '../log/errors.ts'
 import { newVerifier, type Verifier } from '../log/note.ts'
 import { writeReplacing } from '../db/durable.ts'
 import { LockfileError, type Lockfile } from '../registries/lockfile/lockfile-entry.ts'
-import { NpmrcError, readNpmSettings } from '../registries/lockfile/npmrc.ts'
+import { NpmrcError, readNpmSettings, type NpmSettings } from '../registries/lockfile/npmrc.ts'
 import { EXIT } from './io.ts'
 import { httpReader, LogHttpError, type Pace, type RegistryReader } from './log-http.ts'
 import { startProgress } from './progress.ts'
-import { checkEntries, describeUnreachable, type Checked } from './verify-check.ts'
-import { matcherOf } from './verify-patterns.ts'
+import { checkEntries, describeUnreachable, type Checked, type CheckNeeds } from './verify-check.ts'
 import { findLockfiles, readLockfile } from './verify-files.ts'
+import { type Asking, logOfSettings, originOf, prepareAsking } from './verify-lens.ts'
+import { matcherOf } from './verify-patterns.ts'
 import { makeReport, type Findings, type LogSeen, type Report } from './verify-report.ts'
 import { formatSarif } from './verify-sarif.ts'
 import {
@@ -68,11 +69,13 @@ class UsageError extends Error {
 }
 
 type ReadLockfile = { path: string; lockfile: Lockfile }
+type Project = ReadLockfile & { settings: NpmSettings }
 type Plan = {
   url: string
   statePath: string
   logs: RememberedLog[]
   lockfiles: ReadLockfile[]
+  entries: Checked[]
   isAllowed: (name: string, version: string) => boolean
   mayRevise: (name: string, version: string) => boolean
 }
@@ -93,14 +96,16 @@ export async function verify(options: VerifyOptions, io: VerifyIo): Promise<numb
 
 async function makePlan(options: VerifyOptions, io: VerifyIo): Promise<Plan> {
   const lockfiles = readLockfiles(options.lockfiles, io.cwd)
-  const folder = dirname(resolve(io.cwd, lockfiles[0]?.path ?? '.'))
+  const projects = await Promise.all(lockfiles.map(async read => withSettings(read, io)))
+  const url = readUrl(options.url ?? findUrl(projects[0]?.settings))
   const state = options.state
   const statePath = state === undefined ? defaultStatePath(io.env) : resolve(io.cwd, state)
   return {
-    url: readUrl(options.url ?? (await findRegistry(folder, io))),
+    url,
     statePath,
     logs: readState(statePath),
     lockfiles,
+    entries: projects.flatMap(project => checkedOf(project, url)),
     isAllowed: usage('--allow-missing', () => matcherOf(options.allowMissing ?? [])),
     mayRevise: usage('--allow-revisions', () => matcherOf(options.allowRevisions ?? [])),
   }
@@ -126,16 +131,30 @@ function readLockfiles(named: readonly string[], cwd: string): ReadLockfile[] {
   })
 }
 
-/** The registry that the project installs from. */
-async function findRegistry(dir: string, io: VerifyIo): Promise<string> {
+/** With the settings that count where it lies. */
+async function withSettings(read: ReadLockfile, io: VerifyIo): Promise<Project> {
+  const dir = dirname(resolve(io.cwd, read.path))
   try {
-    const { registry } = await readNpmSettings({ dir, home: io.env['HOME'] ?? null, env: io.env })
-    if (registry !== null) return registry.url
+    const home = io.env['HOME'] ?? null
+    return { ...read, settings: await readNpmSettings({ dir, home, env: io.env }) }
   } catch (error) {
     if (!(error instanceof NpmrcError)) throw error
     throw new UsageError(error.message, { cause: error })
   }
+}
+
+/** The log of the registry that the project installs from. */
+function findUrl(settings: NpmSettings | undefined): string {
+  const url = settings === undefined ? undefined : logOfSettings(settings)
+  if (url !== undefined) return url
   throw new UsageError('no .npmrc names a registry: say with --url which one holds the log')
+}
+
+function checkedOf({ path, lockfile, settings }: Project, url: string): Checked[] {
+  const { format, entries } = lockfile
+  return entries.map(entry => {
+    return { lockfile: path, format, entry, origin: originOf(entry, settings, url) }
+  })
 }
 
 function readUrl(text: string): string {
@@ -198,9 +217,11 @@ async function check(
   const trusted = await findKey(plan, reader, options, io)
   const remembered = known?.vkey === trusted.vkey ? known : undefined
   const rememberedSize = remembered === undefined ? null : sizeOf(remembered, trusted, statePath)
-  const client = new LogClient(reader.ops, trusted.verifier, remembered?.checkpoint)
+  const origins = plan.entries.map(({ origin }) => origin)
+  const asking = await prepareAsking(origins, { url, reader, pace: io.pace })
+  const client = new LogClient(asking.ops, trusted.verifier, remembered?.checkpoint)
   await client.update()
-  findings.entries = await checkAll(plan, client, reader, options, io)
+  findings.entries = await checkAll(plan, client, asking, options, io)
   const { checkpoint, latest } = client
   if (checkpoint === undefined || latest === undefined) throw new TypeError('no checkpoint')
   const { origin, size } = checkpoint
@@ -211,13 +232,15 @@ async function check(
 async function checkAll(
   plan: Plan,
   client: LogClient,
-  reader: RegistryReader,
+  { namespaces, readerOf }: Asking,
   options: VerifyOptions,
   io: VerifyIo,
 ): Promise<Findings['entries']> {
-  const entries: Checked[] = plan.lockfiles.flatMap(({ path, lockfile }) =>
-    lockfile.entries.map(entry => ({ lockfile: path, format: lockfile.format, entry })),
-  )
+  const { entries } = plan
+  const hashTarball: CheckNeeds['hashTarball'] = ({ entry, origin: { upstream } }) => {
+    const namespace = upstream === null ? undefined : namespaces.get(upstream)
+    return readerOf(namespace).hashTarball(entry.name, entry.version, entry.archive)
+  }
   using progress = startProgress({
     label: 'checking',
     total: entries.length,
@@ -225,9 +248,10 @@ async function checkAll(
     write: io.stderr,
   })
   return await checkEntries(entries, {
-    lookup: (name, version) => client.lookup(name, version),
-    hashTarball: options.fetch === true ? reader.hashTarball : undefined,
+    lookup: (name, version, namespace) => client.lookup(name, version, namespace),
+    hashTarball: options.fetch === true ? hashTarball : undefined,
     url: plan.url,
+    namespaces,
     isAllowed: plan.isAllowed,
     mayRevise: plan.mayRevise,
     advance: () => progress.advance(),

@@ -1,17 +1,20 @@
 /**
  * Content addressing with the real clients: a package named by its bytes (`@cas/sha512-…`), the
  * dist-tag of bytes (`sha512-…`), and two registries with the same name and version side by side.
- * Goal: each client installs exactly the bytes that were named.
+ * Goal: each client installs exactly the bytes that were named, and `verify` of what it installed
+ * from one registry alone compares with the records of that registry, as the settings say.
  *
  * @module
  */
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import { Instance } from '../fixtures/instance.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../fixtures/registry.ts'
-import { CLIENTS, newProject, runClient } from './clients.ts'
+import { CLIENTS, LOCKFILES, newProject, runClient } from './clients.ts'
 import { installedPackages, lockEntries } from './installed.ts'
 import { clientsReady } from './ready.ts'
+import { runCommand } from './server.ts'
 
 const ready = await clientsReady()
 const TEST_TIMEOUT_MS = 300_000
@@ -101,6 +104,38 @@ describe.skipIf(!ready)('content addressing', () => {
       expect([...locked.keys()]).toEqual(['victim@1.1.0'])
       if (client === 'yarn4') return
       expect(locked.get('victim@1.1.0')).toBe(acme.integrityOf('victim', '1.1.0'))
+    },
+    TEST_TIMEOUT_MS,
+  )
+
+  // yarn 4 does not read .npmrc and writes no hash that a registry knows; deno's lockfile is not read.
+  test.each(['npm11', 'npm12', 'pnpm', 'yarn1', 'bun'] as const)(
+    'verify of what %s installed from one registry alone',
+    async client => {
+      await using project = await newProject({ victim: '1.1.0' })
+      const { dir } = project
+      const registry = `${instance.url}~/acme/`
+      const run = await runClient(client, { dir, registry, noRetries: true })
+      expect(run.exitCode).toBe(0)
+      const state = join(dir, '..', 'state')
+      const verify = () => runCommand(['verify', LOCKFILES[client], '--state', state], dir)
+      const good = await verify()
+      expect(good.exitCode, good.output).toBe(0)
+      expect(good.output).toContain('1 entry checked against acme alone (acme.example)')
+      const integrity = acme.integrityOf('victim', '1.1.0')
+      const other = integrity.replace(/.(?=.{9}$)/, found => (found === 'A' ? 'B' : 'A'))
+      const lockfile = run.lockfile ?? ''
+      await Bun.write(join(dir, LOCKFILES[client]), lockfile.replace(integrity, other))
+      const changed = await verify()
+      expect(changed.exitCode, changed.output).toBe(1)
+      expect(changed.output).toContain(other)
+      expect(changed.output).toContain(integrity)
+      // The same lockfile beside settings that name the whole server: the other registry's package.
+      await Bun.write(join(dir, LOCKFILES[client]), lockfile)
+      await Bun.write(join(dir, '.npmrc'), `registry=${instance.url}\n`)
+      const common = await verify()
+      expect(common.exitCode, common.output).toBe(1)
+      expect(common.output).toContain(npm.integrityOf('victim', '1.1.0'))
     },
     TEST_TIMEOUT_MS,
   )

@@ -49,7 +49,8 @@ function readPackage({ key, line, value }: JsonMember): LockfileEntry {
   const found = { name, version: rest, key, line }
   const [, registry, information, integrity] = items
   // Only the form of registry packages has a text in the second place.
-  if (registry?.string() === undefined || !isVersion(rest)) {
+  const resolved = registry?.string()
+  if (resolved === undefined || !isVersion(rest)) {
     if (isVersion(rest)) throw new LockfileError(line, `${shown(key)} names no registry`)
     return notRegistryEntry(found, describeSource(rest))
   }
@@ -62,5 +63,6 @@ function readPackage({ key, line, value }: JsonMember): LockfileEntry {
     ...found,
     integrity: integrity?.string(),
     integrityLine: integrity?.line,
+    resolved,
   })
 }

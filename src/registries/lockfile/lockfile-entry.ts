@@ -41,6 +41,8 @@ export type LockfileEntry = {
   sha1?: string
   /** Where the file itself says that the tarball comes from (yarn berry). */
   archive?: string
+  /** Where the other formats say so, as it stands there: it is compared and never fetched. */
+  resolved?: string
 }
 
 export type Lockfile = {
@@ -93,14 +95,16 @@ export type Pinned = {
   integrity: string | undefined
   /** The line of the integrity value, when it has one of its own. */
   integrityLine?: number | undefined
+  resolved?: string | undefined
 }
 
 /** Makes the entry of a version at a registry; throws when no registry could have such a one. */
 export function registryEntry(pinned: Pinned): LockfileEntry {
-  const { name, version, key, line } = pinned
+  const { name, version, key, line, resolved = '' } = pinned
   checkIdentity(name, version, line)
   const found = readIntegrity(pinned.integrity ?? '')
-  const base = { name, version, key, line: pinned.integrityLine ?? line }
+  const place = resolved === '' ? {} : { resolved }
+  const base = { name, version, key, line: pinned.integrityLine ?? line, ...place }
   if (found.integrity !== null) return { ...base, integrity: found.integrity, kind: 'registry' }
   return { ...base, integrity: null, kind: 'no-integrity', ...found.weak }
 }

@@ -102,7 +102,7 @@ function readPackage(
   const pinned = { ...found, integrity: integrity?.string(), integrityLine: integrity?.line }
   const isWeb = /^https?:/.test(resolved)
   const isPlace = resolved !== '' && (!isWeb || asked.has(resolved))
-  if (!isPlace) return registryEntry(pinned)
+  if (!isPlace) return registryEntry({ ...pinned, resolved })
   // A place that nothing in the file asks for was put there by hand: npm would install it.
   if ([...asked].every(asksRegistry)) {
     return unpinnedEntry(pinned, `"resolved" ${describeSource(resolved)}, which nothing asks for`)
@@ -141,6 +141,7 @@ function readDependency(member: JsonMember, installed: string): LockfileEntry {
     ...found,
     integrity: integrity?.string(),
     integrityLine: integrity?.line,
+    resolved: value.get('resolved')?.string(),
   })
 }
 
@@ -156,5 +157,6 @@ function addTree(entries: LockfileEntry[], tree: LockfileEntry[]): void {
 }
 
 function identity(entry: LockfileEntry): string {
-  return `${entry.name}@${entry.version} ${entry.integrity ?? entry.sha1 ?? ''}`
+  const { name, version, integrity, sha1, resolved } = entry
+  return `${name}@${version} ${integrity ?? sha1 ?? ''} ${resolved ?? ''}`
 }

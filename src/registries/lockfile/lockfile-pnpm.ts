@@ -135,7 +135,7 @@ function readEntry(member: Member, generation: Generation): LockfileEntry {
     return notRegistryEntry(found, describePlace(located.place, fields))
   }
   const integrity = textOf(fields, 'integrity')
-  const pinned = { ...found, integrity, integrityLine }
+  const pinned = { ...found, integrity, integrityLine, resolved: textOf(fields, 'tarball') }
   if (fields.has('type') || fields.has('directory') || fields.has('repo')) {
     const place = describePlace('', fields)
     return unpinnedEntry(pinned, `"resolution" ${place}, which its key does not say`)

@@ -156,7 +156,7 @@ function yarn1Entry(key: string, block: Block, fields: ReadonlyMap<string, strin
   if (resolved !== '' && !/^https?:/.test(resolved)) {
     return unpinnedEntry(pinned, `"resolved" ${describeSource(resolved)}, its range does not`)
   }
-  const entry = registryEntry(pinned)
+  const entry = registryEntry({ ...pinned, resolved })
   const sha1 = /#([0-9a-f]{40})$/.exec(resolved)?.[1]
   if (entry.kind !== 'no-integrity' || sha1 === undefined) return entry
   return { ...entry, reason: 'the lockfile holds only a SHA-1', sha1 }
