@@ -37,6 +37,15 @@ function parsed(text: string): boolean {
   }
 }
 
+/** Where the value ends; undefined when it is refused. */
+function endOf(bytes: Uint8Array): number | undefined {
+  try {
+    return new JsonScan(bytes).value(0)
+  } catch {
+    return undefined
+  }
+}
+
 describe('JsonScan', () => {
   const literals = [
     '',
@@ -132,6 +141,21 @@ describe('JsonScan', () => {
       }),
       { numRuns: 1_000 },
     )
+  })
+
+  test('ends long text where JSON.parse does, wherever in it and in memory a byte stands', () => {
+    const long = 'é' + 'x'.repeat(60)
+    for (let shift = 0; shift < 4; shift += 1) {
+      for (let at = 0; at < 8; at += 1) {
+        for (let byte = 0; byte < 128; byte += 1) {
+          const char = String.fromCharCode(byte)
+          const text = `["${long}${'y'.repeat(at)}${char}${'z'.repeat(3)}",""]`
+          const bytes = encode(' '.repeat(shift) + text).subarray(shift)
+          const isWhole = endOf(bytes) === bytes.length
+          expect([byte, at, shift, isWhole]).toEqual([byte, at, shift, parsed(text)])
+        }
+      }
+    }
   })
 
   test('counts names as they stand, repetitions included', () => {
