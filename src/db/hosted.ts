@@ -5,7 +5,7 @@
  * @module
  */
 import type { Statement } from 'bun:sqlite'
-import { and, asc, eq, gt, type InferSelectModel, isNull, sql } from 'drizzle-orm'
+import { and, asc, eq, type InferSelectModel, isNull, sql } from 'drizzle-orm'
 import type { RegistryDb } from './registry-db.ts'
 import { hostedMaintainer, hostedPackage, hostedTag, hostedVersion } from './schema-hosted.ts'
 
@@ -89,11 +89,6 @@ export class HostedPackages {
     return this.#db.orm.select().from(hostedVersion).where(where).get() ?? null
   }
 
-  /** The next published versions after `after`, in the order of their text. */
-  versionPage(name: string, after: string, limit: number): HostedVersionRow[] {
-    return this.#prepared.versionPage.all({ name, after, limit })
-  }
-
   /** The numbers of the published versions. */
   versions(name: string): string[] {
     const where = and(eq(hostedVersion.name, name), isNull(hostedVersion.unpublished))
@@ -166,10 +161,6 @@ function prepareFor({ orm, database }: RegistryDb) {
     eq(hostedVersion.name, name),
     eq(hostedVersion.version, sql.placeholder('version')),
   )
-  const isNext = and(
-    eq(hostedVersion.name, name),
-    gt(hostedVersion.version, sql.placeholder('after')),
-  )
   return {
     package: database.prepare<HostedPackageRow, [string]>(
       `SELECT name, access, rev, created, modified, description, readme, unpublished
@@ -183,13 +174,6 @@ function prepareFor({ orm, database }: RegistryDb) {
       'UPDATE hosted_package SET description = ?, unpublished = ? WHERE name = ?',
     ),
     version: orm.select().from(hostedVersion).where(isVersion).prepare(),
-    versionPage: orm
-      .select()
-      .from(hostedVersion)
-      .where(and(isNext, isNull(hostedVersion.unpublished)))
-      .orderBy(asc(hostedVersion.version))
-      .limit(sql.placeholder('limit'))
-      .prepare(),
     addVersion: orm.insert(hostedVersion).values(versionValues()).prepare(),
     reference: database.prepare<unknown, [string]>(
       'SELECT 1 FROM hosted_version WHERE integrity = ? AND unpublished IS NULL LIMIT 1',
