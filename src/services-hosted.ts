@@ -55,10 +55,8 @@ export function openHouse(needs: HouseNeeds) {
     hosted,
     tarballs,
     house: ({ url, namespace }: UpstreamRow) => {
-      const housed = new HostedUpstream({
-        ...needs,
-        ...{ url, namespace, hosted, pages, tarballs, names },
-      })
+      const stored = { hosted, pages, tarballs }
+      const housed = new HostedUpstream({ ...needs, ...stored, url, namespace, names })
       return { upstream: housed, housed }
     },
   }
