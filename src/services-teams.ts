@@ -42,7 +42,7 @@ export type PeopleNeeds = {
 export function makePeople(needs: PeopleNeeds) {
   const { db, users, hosted } = needs
   const isUser = (name: string) => users.get(name) !== null
-  const isHosted = (name: string) => hosted.get(name) !== null
+  const isHosted = (name: string) => hosted.accessOf(name) !== null
   const audit = new Audit(db)
   const retireMaintainer = (user: string, start: string) => {
     for (const name of hosted.maintainedBy(user)) {

@@ -40,6 +40,12 @@ export class HostedPackages {
     return this.#rev.get(name)?.rev ?? null
   }
 
+  /** Who may see a package, also one without versions; null when there is none. */
+  accessOf(name: string): HostedPackageRow['access'] | null {
+    return this.#prepared.access.get(name)?.access ?? null
+  }
+
+  /** The whole row: a README has up to 64 Ki characters. */
   get(name: string): HostedPackageRow | null {
     return this.#prepared.package.get(name) ?? null
   }
@@ -162,6 +168,9 @@ function prepareFor({ orm, database }: RegistryDb) {
     eq(hostedVersion.version, sql.placeholder('version')),
   )
   return {
+    access: database.prepare<Pick<HostedPackageRow, 'access'>, [string]>(
+      'SELECT access FROM hosted_package WHERE name = ?',
+    ),
     package: database.prepare<HostedPackageRow, [string]>(
       `SELECT name, access, rev, created, modified, description, readme, unpublished
        FROM hosted_package WHERE name = ?`,

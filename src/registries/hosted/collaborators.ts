@@ -48,7 +48,7 @@ export class Collaborators {
   /** May everybody see it? */
   isPublic(identity: Identity, name: string): boolean {
     this.#assertThere(identity, name)
-    return this.#needs.hosted.get(name)?.access === 'public'
+    return this.#needs.hosted.accessOf(name) === 'public'
   }
 
   /** The packages of an organisation's scope, with what whoever asks may do with each. */

@@ -38,7 +38,7 @@ export class HostedAccess {
 
   /** Told after a change of a package was committed. */
   changed(name: string): void {
-    if (this.#needs.hosted.get(name)?.access === 'restricted') this.#private.add(name)
+    if (this.#needs.hosted.accessOf(name) === 'restricted') this.#private.add(name)
     else this.#private.delete(name)
   }
 
@@ -91,7 +91,7 @@ export class HostedAccess {
     }
     const permission = this.permissionOf(identity, name)
     // Whoever may not know of it is told what would be said if there were none.
-    const isAbsent = permission === 'none' || this.#needs.hosted.get(name) === null
+    const isAbsent = permission === 'none' || this.#needs.hosted.accessOf(name) === null
     if (isAbsent) this.#assertMayMake(identity, name)
     if (permission === 'none') throw absentError(name, HOSTED, 404)
     if (!isAbsent && permission !== 'write') {

@@ -177,7 +177,7 @@ export class HostedChanges {
       const why = 'the token of a job publishes new versions and changes nothing else'
       throw new RegistryError('forbidden', why, { package: name })
     }
-    if (this.#needs.hosted.get(name) !== null) return
+    if (this.#needs.hosted.accessOf(name) !== null) return
     if (isOurs(this.#needs, name)) throw absentError(name, HOSTED, 404)
     const why = `${name} does not live here: it is changed where it is published`
     throw new RegistryError('forbidden', why, { package: name })

@@ -162,7 +162,7 @@ export class Publisher {
     if (isClaim) this.#claim(identity, name)
     const published = this.#needs.now().toISOString()
     const before = hosted.get(name)
-    const packageAccess = accessOf(asked, before)
+    const packageAccess = accessOf(asked, before?.access ?? null)
     const description = asked.description ?? before?.description ?? null
     const readme = asked.readme ?? inside.readme ?? before?.readme ?? null
     if (before === null) {
@@ -210,7 +210,7 @@ export class Publisher {
     const { name, version } = asked
     access.assertWritable(identity, name)
     if (hosted.version(name, version) !== null) throw takenError(name, version)
-    const packageAccess = accessOf(asked, asked.access === null ? hosted.get(name) : null)
+    const packageAccess = accessOf(asked, asked.access === null ? hosted.accessOf(name) : null)
     if (packageAccess === 'restricted') assertCanHide(this.#needs, name)
   }
 }
@@ -218,9 +218,9 @@ export class Publisher {
 /** As asked; else as it is; else, for a new package, public. */
 function accessOf(
   { access }: PublishedVersion,
-  before: HostedPackageRow | null,
+  before: HostedPackageRow['access'] | null,
 ): HostedPackageRow['access'] {
-  return access ?? before?.access ?? 'public'
+  return access ?? before ?? 'public'
 }
 
 function ownKeyOf({ current }: OwnKeys) {

@@ -68,7 +68,7 @@ export class HostedUpstream implements Asked, Housed {
   }
 
   isPrivate(name: string): boolean {
-    return this.#needs.hosted.get(name)?.access === 'restricted'
+    return this.#needs.hosted.accessOf(name) === 'restricted'
   }
 
   hidden(): string[] {
