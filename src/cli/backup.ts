@@ -24,6 +24,7 @@ import {
 import { snapshotRegistry } from '../db/backup-snapshot.ts'
 import { BlobError } from '../db/blobs.ts'
 import { KeyFileError, readLogKey } from '../db/keys.ts'
+import { SchemaError } from '../db/migrations.ts'
 import { openRegistryReadonly, registryPath } from '../db/open.ts'
 import { holdBlobs } from '../db/removals.ts'
 import type { LogState } from '../log/log.ts'
@@ -64,6 +65,8 @@ export async function backup(
   const now = new Date()
   try {
     const { vkey } = readLogKey(dataDir)
+    // Of another version of this program: said of this file, and not of a copy of it.
+    openRegistryReadonly(dataDir)[Symbol.dispose]()
     await using sink = await openSink(target, dataDir, now)
     using _hold = holdBlobs(dataDir)
     const path = join(sink.scratch, DATABASE_FILE)
@@ -192,6 +195,10 @@ function outcomeOf(error: unknown): { code: number; sentence: string } | null {
     return { code: EXIT.findings, sentence: error.message }
   }
   if (error instanceof KeyFileError) return { code: EXIT.usage, sentence: error.message }
+  if (error instanceof SchemaError) {
+    const other = 'or make the backup with the version of this program that used it last'
+    return { code: EXIT.usage, sentence: `${error.message}, ${other}` }
+  }
   if (!(error instanceof Error) || !('code' in error)) return null
   // The disk is full, a folder may not be written to.
   return /^E[A-Z]+$/.test(String(error.code))

@@ -35,6 +35,8 @@ const REGISTRY: Settings = {
   // macOS only: there fsync alone does not reach the disk.
   fullfsync: 1,
   checkpoint_fullfsync: 1,
+  // What is deleted is overwritten: a tarball that was unpublished must be in no later backup.
+  secure_delete: 1,
   // Finds some damaged pages when they are read; the Merkle tree finds the rest.
   cell_size_check: 1,
   // 16 MiB (negative: KiB): a giant packument fills it, and 64 MiB are no faster at 300,000 leaves.

@@ -47,7 +47,8 @@ const UPSERT = `INSERT INTO version
    since_first_sight, state, detail, incident, tarball, file, shasum, published)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (namespace, name, version) DO UPDATE SET
-    state = excluded.state, detail = excluded.detail, incident = excluded.incident,
+    state = iif(state = 'unpublished', state, excluded.state),
+    detail = iif(state = 'unpublished', detail, excluded.detail), incident = excluded.incident,
     tarball = excluded.tarball, file = excluded.file,
     integrity = iif(leaf_idx IS NULL, excluded.integrity, integrity),
     manifest_hash = iif(leaf_idx IS NULL, excluded.manifest_hash, manifest_hash),
@@ -163,7 +164,7 @@ export class Packages {
   /**
    * Inserts or updates, in the caller's transaction when there is one. Once a row has a leaf index,
    * what the leaf claims (integrity, manifest, signature) and its first sight never change again;
-   * its state, detail and place of the tarball do.
+   * its state, detail and place of the tarball do, until it is unpublished.
    */
   upsert(rows: readonly VersionRow[]): void {
     if (rows.length === 0) return

@@ -11,6 +11,7 @@ import { gunzip, gzipSync } from 'node:zlib'
 import { LRUCache } from 'lru-cache'
 import type { CacheFiles } from '../db/cache-files.ts'
 import { type Encoding, GZIP_LEVEL } from './encoding.ts'
+import { loopTurns } from './loop-turns.ts'
 import { SingleFlight } from './single-flight.ts'
 
 /** Bytes of bodies kept in memory. A busy application's ~400 packuments gzip'd are about 30 MB. */
@@ -61,7 +62,9 @@ export class Bodies {
 
   async #make(body: Body, encoding: Encoding): Promise<Sendable> {
     const found = await body.read()
-    if ('plain' in found) return this.#small(body.id, encoding, found.plain)
+    if ('plain' in found) {
+      return await loopTurns.run(() => this.#small(body.id, encoding, found.plain))
+    }
     const stored = found.gzip
     if (encoding === 'gzip') return await this.#gzip(body, stored)
     if (body.length > IN_MEMORY_BYTES_MAX) {

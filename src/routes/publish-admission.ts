@@ -1,6 +1,7 @@
 /**
  * How many bodies of publishes are read at once: as many as there is memory for. Whoever waits has
- * not been read yet, which is the connection's own patience; the order is that of arrival.
+ * not been read yet, which is the connection's own patience; the order is that of arrival, but
+ * that small ones do not wait for a place that only large ones need.
  * @module
  */
 import { ROW_BYTES_MAX } from '../db/tarballs.ts'
@@ -32,11 +33,10 @@ export class Admission {
     if (this.#waiting.length >= WAITING_MAX) {
       throw new RegistryError('busy', 'too many publishes at once; retry')
     }
-    if (this.#waiting.length > 0 || !this.#hasRoom(bytes)) {
-      await new Promise<void>(go => this.#waiting.push({ bytes, go }))
-    } else {
-      this.#count(bytes, 1)
-    }
+    await new Promise<void>(go => {
+      this.#waiting.push({ bytes, go })
+      this.#next()
+    })
     try {
       return await work()
     } finally {
@@ -47,8 +47,8 @@ export class Admission {
 
   #hasRoom(bytes: number): boolean {
     if (this.#bodies === 0) return true
-    const isPlace = !isLarge(bytes) || this.#largeBodies < LARGE_BODIES_MAX
-    return isPlace && this.#bodies < BODIES_MAX && this.#bytes + bytes <= BYTES_MAX
+    const isFull = !this.#hasPlace(bytes) || this.#bodies >= BODIES_MAX
+    return !isFull && this.#bytes + bytes <= BYTES_MAX
   }
 
   /** @param by 1 when one enters, -1 when it leaves */
@@ -58,14 +58,20 @@ export class Admission {
     if (isLarge(bytes)) this.#largeBodies += by
   }
 
+  /** In order; but small ones pass those that wait for one of the places of large ones. */
   #next(): void {
     for (;;) {
-      const [first] = this.#waiting
-      if (first === undefined || !this.#hasRoom(first.bytes)) return
-      this.#waiting.shift()
-      this.#count(first.bytes, 1)
-      first.go()
+      const at = this.#waiting.findIndex(({ bytes }) => this.#hasPlace(bytes))
+      const next = this.#waiting[at]
+      if (next === undefined || !this.#hasRoom(next.bytes)) return
+      this.#waiting.splice(at, 1)
+      this.#count(next.bytes, 1)
+      next.go()
     }
+  }
+
+  #hasPlace(bytes: number): boolean {
+    return !isLarge(bytes) || this.#largeBodies < LARGE_BODIES_MAX
   }
 }
 

@@ -84,8 +84,8 @@ export class Publisher {
   async publish(identity: Identity, asked: PublishedVersion, inside: Inside): Promise<Receipt> {
     const { name, version, tarball } = asked
     const isClaim = !isOurs(this.#needs, name)
-    // Asked in the transaction too: nobody is sent a question nor a file made for who may not.
-    if (isClaim || !isRow(tarball)) this.#assertPossible(identity, asked)
+    // Asked in the transaction too: nothing is sent, stored or logged for who may not.
+    if (isClaim || !isRow(tarball) || !this.#hasKey()) this.#assertPossible(identity, asked)
     if (isClaim) await assertFree(this.#needs, name)
     const commit = () =>
       this.#commits.run({
@@ -99,8 +99,13 @@ export class Publisher {
 
   /** Another key of ours vouches at once for what lives here, if anything was ever published. */
   followKey(): void {
-    const trust = this.#needs.sources.get(HOSTED)?.trust
-    if (trust !== undefined && trust.keys().length > 0) trust.adopt(ownKeyOf(this.#needs.ownKeys))
+    if (!this.#hasKey()) return
+    this.#needs.sources.get(HOSTED)?.trust.adopt(ownKeyOf(this.#needs.ownKeys))
+  }
+
+  /** Does a key of ours vouch for what lives here? Not before the first publish. */
+  #hasKey(): boolean {
+    return (this.#needs.sources.get(HOSTED)?.trust.keys().length ?? 0) > 0
   }
 
   /** Removes the files that no version refers to: what a crash left behind. */

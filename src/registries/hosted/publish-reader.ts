@@ -7,6 +7,7 @@
  * @module
  */
 import { type ErrorRecord, RegistryError, unpackError } from '../errors.ts'
+import { loopTurns } from '../loop-turns.ts'
 import type { ReadPublish } from './hosted-publish.ts'
 import { parsePublish } from '../publish/publish-document.ts'
 import { inspectTarball } from '../publish/publish-tarball.ts'
@@ -31,7 +32,9 @@ export async function readPublishHere(name: string, body: Uint8Array): Promise<R
 
 /** The same, off the main thread when it would take long. @param body given away when it is large */
 export async function readPublish(name: string, body: Uint8Array): Promise<ReadPublish> {
-  if (body.length <= SMALL_BYTES_MAX) return await readPublishHere(name, body)
+  if (body.length <= SMALL_BYTES_MAX) {
+    return await loopTurns.run(() => readPublishHere(name, body))
+  }
   const worker = new Worker(workerUrl(), { ref: false })
   let timer: ReturnType<typeof setTimeout> | undefined
   try {

@@ -87,6 +87,8 @@ function inflateAtOnce(bytes: Uint8Array, claimed: number): { chunk: Buffer; rea
     result = inflateRawSync(bytes, { maxOutputLength, chunkSize, info: true })
   } catch (error) {
     if (!(error instanceof Error)) throw error
+    // Which fault comes first, and with it the sentence, must not depend on what it claims.
+    if (chunkSize > AT_ONCE_UNPACKED_BYTES_MIN) return inflateAtOnce(bytes, 0)
     if ('code' in error && error.code === 'ERR_BUFFER_TOO_LARGE') return null
     throw damaged(error)
   }

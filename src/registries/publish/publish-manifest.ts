@@ -143,15 +143,20 @@ function repositoryOf(range: string): string | undefined {
 function tidyBundled(manifest: JsonObject): unknown {
   const value = manifest['bundleDependencies'] ?? manifest['bundledDependencies']
   if (value === true) return Object.keys(asRecord(manifest['dependencies']) ?? {}).toSorted()
-  if (Array.isArray(value)) return value.map(String).toSorted()
+  if (Array.isArray(value)) return value.map(textOf).toSorted()
   const keyed = asRecord(value)
   return keyed === undefined ? value : Object.keys(keyed).toSorted()
+}
+
+/** Text of what should be text: anything that JSON can hold has one. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 function tidyBin(bin: unknown, name: string): Record<string, string> | undefined {
   if (typeof bin === 'string') return { [unscopedName(name)]: tidyPath(bin) }
   const pairs: [string, unknown][] = Array.isArray(bin)
-    ? bin.map(each => [String(each), each])
+    ? bin.map(each => [textOf(each), each])
     : Object.entries(asRecord(bin) ?? {})
   const tidied = pairs.flatMap(([key, target]): [string, string][] =>
     typeof target === 'string' ? [[posix.basename(tidyPath(key)), tidyPath(target)]] : [],

@@ -19,8 +19,11 @@ import type { Asked, Source } from '../sources/source.ts'
 
 /** Heads remembered, some 500 bytes each: as many as answers are held (proxy.ts). */
 const HEADS_MAX = 20_000
-/** Bytes of documents that were just inspected, for the renderings that come next. */
-const RECENT_BYTES_MAX = 2 * 1024 * 1024
+/** Memory for documents that were just inspected, for the renderings that come next. */
+const RECENT_BYTES_MAX = 8 * 1024 * 1024
+/** What the outline of a document takes for each of its bytes, and what any takes (measured). */
+const OUTLINE_BYTES_PER_BYTE = 10
+const OUTLINE_BYTES = 8 * 1024
 
 /** Another document of the package came while one was rendered: whoever asked asks again. */
 export class ReplacedError extends RegistryError {
@@ -51,7 +54,7 @@ export class KeptDocuments {
   readonly #heads = new LRUCache<string, DocumentHead>(atMost(HEADS_MAX))
   readonly #recent = new LRUCache<string, Recent>({
     maxSize: RECENT_BYTES_MAX,
-    sizeCalculation: ({ bytes }) => bytes.byteLength,
+    sizeCalculation: ({ bytes }) => OUTLINE_BYTES + OUTLINE_BYTES_PER_BYTE * bytes.byteLength,
   })
 
   constructor(needs: KeptDocumentsNeeds) {
@@ -110,6 +113,8 @@ export class KeptDocuments {
   async bytes(source: DocumentSource, head: DocumentHead): Promise<ArrayBuffer | undefined> {
     if (isMadeHere(source, head)) return await this.#again(source, head)
     const { documents } = this.#needs
+    // It has become a small one meanwhile.
+    if (this.#known(source, head.name) !== undefined) throw new ReplacedError(head.name)
     const row = documents.get(head.upstream, head.name)
     if (row !== null && row.sha256 !== head.sha256) throw new ReplacedError(head.name)
     const packed = row?.packed ?? null
@@ -126,7 +131,7 @@ export class KeptDocuments {
     const answer = await source.upstream.fetchPackument(head.name, NO_VALIDATORS)
     if (answer.status === 'fresh' && sha256Of(answer.bytes) === head.sha256) return answer.bytes
     // What is remembered of it says nothing about what it is now.
-    this.#forget(source, head.name)
+    if (this.#known(source, head.name)?.sha256 === head.sha256) this.#forget(source, head.name)
     throw new ReplacedError(head.name)
   }
 

@@ -15,6 +15,7 @@ import type { RegistryDb } from '../../db/registry-db.ts'
 import type { Revisions } from '../../db/revisions.ts'
 import { encodeLeaf, parseLeaf, type VersionLeaf } from '../../log/leaf.ts'
 import type { AppendOutcome, Log, LogStore } from '../../log/log.ts'
+import { UNPUBLISHED_STATE } from '../hosted/hosted-records.ts'
 import type { InspectedVersion } from '../packument/inspect.ts'
 import { allSummaries, RESTORED_STATE } from './plan.ts'
 import { type Named, Reissues, withOwnFile } from './reissues.ts'
@@ -256,6 +257,8 @@ function differs(
   row: VersionSummary | undefined,
 ): boolean {
   if (row === undefined) return true
+  // Its number stays taken: a document from before that says nothing against it.
+  if (row.state === UNPUBLISHED_STATE) return false
   return (
     (source.revises === true && isOther(found, row)) ||
     stateOf(found, row) !== row.state ||

@@ -321,8 +321,9 @@ export class Proxy {
       before.quietUntilMs = 0
       return before
     }
-    const modified = [...(before?.answers.values() ?? [])].map(answer => answer.modifiedMs)
-    const modifiedMsMin = Math.max(0, ...modified) + 1000
+    // Also after an entry of which nothing was rendered: dates never go back.
+    const modified = [...(before?.answers.values() ?? [])].map(answer => answer.modifiedMs + 1000)
+    const modifiedMsMin = Math.max(before?.modifiedMsMin ?? 0, ...modified)
     const held = { source, head, plan, answers: new Map(), modifiedMsMin }
     const current = { ...held, quietUntilMs: 0, isDoubted, rules }
     this.#held.set(head.name, current)

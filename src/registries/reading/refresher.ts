@@ -20,6 +20,7 @@ import { inspectHere } from '../packument/here.ts'
 import type { InspectInput } from '../packument/inspect.ts'
 import { knownVersions } from '../packument/known-versions.ts'
 import type { KeptDocuments } from './kept-documents.ts'
+import { loopTurns } from '../loop-turns.ts'
 import type { Ledger, Recorded } from './ledger.ts'
 import type { Judgement } from '../sources/trust.ts'
 import { allSummaries, isRefusedBySignature, type ReadRows } from './plan.ts'
@@ -202,7 +203,9 @@ export class Refresher {
     const { name } = input
     const isSmall = source.housed !== undefined && answer.bytes.byteLength <= SMALL_BYTES_MAX
     const inspect = (take: Take) =>
-      isSmall ? inspectHere(answer.bytes, input, take) : pool.inspect(answer.bytes, input, take)
+      isSmall
+        ? loopTurns.run(() => inspectHere(answer.bytes, input, take))
+        : pool.inspect(answer.bytes, input, take)
     const { result, changed, added } = await ledger.record(source, name, inspect, read)
     const { bytes, inspection } = result
     const { etag, lastModified } = answer

@@ -15,6 +15,7 @@ import { isMadeHere, type KeptDocuments, ReplacedError } from './kept-documents.
 import type { Plan } from './plan.ts'
 import type { Variant } from '../packument/render.ts'
 import { renderManifest } from '../packument/render-packument.ts'
+import { loopTurns } from '../loop-turns.ts'
 import { SingleFlight } from '../single-flight.ts'
 import type { Source } from '../sources/source.ts'
 
@@ -177,7 +178,8 @@ export class Renderings {
   }
 
   async #renderHere(held: Held, variant: Variant): Promise<RenderedHere> {
-    return renderHere(await this.#documentBytes(held), held.plan.plan, variant)
+    const bytes = await this.#documentBytes(held)
+    return await loopTurns.run(() => renderHere(bytes, held.plan.plan, variant))
   }
 
   /** @throws RegistryError busy when the package has changed meanwhile */

@@ -197,6 +197,21 @@ test('a tarball in the database that is not what it was, or is gone, makes no ba
   }
 })
 
+test('a data dir of an older version of this program makes no backup, and that is said', async () => {
+  cpSync(instance.dataDir, at('older'), { recursive: true, filter: isPlainFile })
+  {
+    using db = openRegistry(at('older'))
+    db.database.run('DELETE FROM migration WHERE idx = (SELECT max(idx) FROM migration)')
+  }
+  const said = await command('backup', at('d.tar'), '--data-dir', at('older'))
+  expect(said).toMatchObject({ code: 2, out: '' })
+  expect(said.err).toContain(join(at('older'), 'registry.db'))
+  expect(said.err).toContain('version of this program that used it last')
+  expect(said.err).not.toContain('should not have happened')
+  expect(existsSync(at('d.tar'))).toBe(false)
+  rmSync(at('older'), { recursive: true })
+})
+
 function isPlainFile(path: string): boolean {
   return !path.endsWith('.sock')
 }

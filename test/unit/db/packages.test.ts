@@ -121,6 +121,16 @@ describe('Packages', () => {
     })
   })
 
+  test('upsert() never takes back that a version was unpublished', () => {
+    using t = opened()
+    const gone = { state: 'unpublished', detail: 'unpublished' }
+    t.packages.upsert([versionRow('1.0.0', { leafIndex: 7 })])
+    t.packages.upsert([versionRow('1.0.0', { leafIndex: 7, ...gone })])
+    // Of a document that was read before.
+    t.packages.upsert([versionRow('1.0.0', { leafIndex: 7, detail: 'late' })])
+    expect(t.packages.get('npm', '@scope/a', '1.0.0')).toMatchObject(gone)
+  })
+
   test('upsert() belongs to the transaction around it', () => {
     using t = opened()
     const fail = () =>

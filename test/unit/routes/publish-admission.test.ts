@@ -29,6 +29,27 @@ test('never more bytes at once than there is room for, and nobody is passed over
   expect(bytes).toBe(0)
 })
 
+test('small ones pass large ones that wait for a place, and nothing else', async () => {
+  const admission = new Admission()
+  const gate = Promise.withResolvers<undefined>()
+  const inside: string[] = []
+  const enter = (bytes: number, who: string) =>
+    admission.run(bytes, () => {
+      inside.push(who)
+      return gate.promise
+    })
+  const crowd = Array.from({ length: 33 }, () => enter(MB, 'large'))
+  crowd.push(...Array.from({ length: 50 }, () => enter(17_000, 'small')))
+  // No room for its bytes: whoever comes after it waits behind it.
+  crowd.push(enter(100 * MB, 'huge'), enter(17_000, 'late'))
+  await Bun.sleep(0)
+  const count = (who: string) => inside.filter(each => each === who).length
+  expect([count('large'), count('small'), count('huge')]).toEqual([32, 50, 0])
+  gate.resolve(undefined)
+  await Promise.all(crowd)
+  expect(inside).toHaveLength(85)
+})
+
 test('a failure makes room like a success', async () => {
   const admission = new Admission()
   for (let i = 0; i < 5; i += 1) {

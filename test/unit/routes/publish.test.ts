@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { bundleOf, Client, fileSeed, publishBodyOf, tarballOf } from '../../fixtures/publishing.ts'
 import { storedTarballs } from '../../fixtures/stored-tarballs.ts'
+import { operate } from '../../fixtures/accounts.ts'
 import { errorOf, Instance } from '../../fixtures/instance.ts'
 import { type FixtureRegistry, startFixtureRegistry } from '../../fixtures/registry.ts'
 import { until } from '../../fixtures/patience.ts'
@@ -235,6 +236,38 @@ describe('publishing', () => {
     expect(blobsOf(instance)).toEqual(files)
     expect(await logSize(instance)).toBe(size)
     expect((await anybody.get('bad-body')).status).toBe(404)
+  })
+
+  test('what is refused before the first publish of all logs not even a key', async () => {
+    await using other = await Instance.start(registry.url)
+    await operate(other, 'upstream/set', {
+      name: 'hosted',
+      settings: { names: ['plain'] },
+      confirm: [],
+    })
+    const ann = await Client.named(other, 'ann')
+    const size = await logSize(other)
+    const release = { name: 'plain', version: '1.0.0', access: 'restricted' } as const
+    expect((await ann.publish(release)).status).toBe(400)
+    expect(await logSize(other)).toBe(size)
+    expect((await ann.publish({ ...release, access: 'public' })).status).toBe(201)
+    // The key, and the version.
+    expect(await logSize(other)).toBe(size + 2)
+  })
+
+  test('a document never has the date of the one before, also when that was not sent', async () => {
+    const publish = (version: string) => roe.publish({ name: 'dated', version })
+    await publish('1.0.0')
+    // The whole of it within one second: dates have no smaller parts.
+    await Bun.sleep(1010 - (Date.now() % 1000))
+    const first = await anybody.get('dated')
+    await publish('1.0.1')
+    await (await anybody.get('dated/latest')).text()
+    await publish('1.0.2')
+    const since = { 'if-modified-since': first.headers.get('last-modified') ?? '' }
+    const later = await anybody.get('dated', since)
+    expect(later.status).toBe(200)
+    expect(await later.text()).toContain('"1.0.2"')
   })
 
   test('a tarball that no version refers to goes at the next start', async () => {

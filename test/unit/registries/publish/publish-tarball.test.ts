@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { constants, deflateRawSync } from 'node:zlib'
 import { RegistryError } from '../../../../src/registries/errors.ts'
 import { differingField } from '../../../../src/registries/publish/publish-manifest.ts'
 import { inspectTarball } from '../../../../src/registries/publish/publish-tarball.ts'
@@ -162,6 +163,20 @@ describe('honest tarballs', () => {
     expect((await inspectTarball(named, EXPECTED)).fileCount).toBe(1)
   })
 
+  test('the reason for a damaged one does not depend on the size that it claims', async () => {
+    const zeros = deflateRawSync(new Uint8Array(524_800), { finishFlush: constants.Z_SYNC_FLUSH })
+    const header = Buffer.from([31, 139, 8, 0, 0, 0, 0, 0, 0, 3])
+    const said = new Set<string>()
+    for (const claimed of [0, 1, 1024, 65_536, 523_776, 524_288, 524_800, 4_294_967_295]) {
+      const end = Buffer.alloc(9)
+      // A block of a type that is none, then a checksum and the size.
+      end[0] = 7
+      end.writeUInt32LE(claimed, 5)
+      said.add((await refusal(Buffer.concat([header, zeros, end]))).message)
+    }
+    expect([...said]).toEqual([expect.stringContaining('damaged or cut off')])
+  })
+
   test('cut anywhere: refused', async () => {
     const bytes = honestTarball()
     for (let length = 0; length < bytes.length; length++) {
@@ -179,6 +194,16 @@ describe('manifest and package.json', () => {
     ['bin as text', { bin: './cli.js' }, { bin: { kit: 'cli.js' } }],
     ['bin with its scope (bun)', { bin: './cli.js' }, { bin: { '@roe/kit': 'cli.js' } }],
     ['bin as a list', { bin: ['./a', 'b/c'] }, { bin: { a: 'a', c: 'b/c' } }],
+    [
+      'bin as a list with things that have no text',
+      { bin: [{ toString: 1 }, 'a'] },
+      { bin: ['a'] },
+    ],
+    [
+      'bundled, with things that have no text',
+      { bundleDependencies: [{ toString: null }, 1], bin: 'a' },
+      { bundleDependencies: [1, { toString: null }], bin: './a' },
+    ],
     ['bin with things that are none', { bin: { a: 'a', b: 1 } }, { bin: { a: 'a' } }],
     ['bin out of the package', { bin: { a: '../../x' } }, { bin: { a: 'x' } }],
     ['a folder of bins', { directories: { bin: './bin' } }, { bin: { a: 'bin/a' } }],
