@@ -22,6 +22,7 @@ import { Instance } from '../../fixtures/instance.ts'
 import { startFixtureRegistry, type FixtureRegistry } from '../../fixtures/registry.ts'
 import { type TemporaryDir, temporaryDir } from '../db/data-dir.ts'
 import { versionLeaves } from '../log/leaves.ts'
+import { publish, ROW, rowsOf, TARBALL } from './backed-up.ts'
 
 type Said = { code: number; out: string; err: string }
 
@@ -39,8 +40,6 @@ async function command(...args: string[]): Promise<Said> {
 
 /** Some more than one full tile, and the versions of the fixture. */
 const LEAVES = 300
-const TARBALL = 'a published tarball'
-const ROW = new TextEncoder().encode('a small tarball')
 
 let upstream: FixtureRegistry
 let room: TemporaryDir
@@ -57,35 +56,6 @@ function grow(dataDir: string, from: number, to: number): string {
   log.append(versionLeaves(from, to))
   log.publish()
   return log.checkpoint
-}
-
-/** Two versions that are published here: the tarball of one is a file, that of the other a row. */
-function publish(dataDir: string): string {
-  using db = openRegistry(dataDir)
-  const add = (version: string, digest: Uint8Array) => {
-    const integrity = `sha512-${digest.toBase64()}`
-    db.database.run(
-      `INSERT INTO hosted_version (name, version, manifest, integrity, shasum, file, file_count,
-         unpacked_size, published, publisher, keyid, sig)
-       VALUES ('hosted', ?, '{}', ?, '', ?, 1, 1, '', '', '', '')`,
-      [version, integrity, `hosted-${version}.tgz`],
-    )
-    return integrity
-  }
-  const digest = new Bun.CryptoHasher('sha512').update(TARBALL).digest()
-  const path = join('blobs', digest.toHex().slice(0, 2), digest.toHex())
-  mkdirSync(dirname(join(dataDir, path)), { recursive: true })
-  writeFileSync(join(dataDir, path), TARBALL)
-  add('1.0.0', digest)
-  const row = add('1.0.1', new Bun.CryptoHasher('sha512').update(ROW).digest())
-  db.database.run('INSERT INTO hosted_tarball (integrity, bytes) VALUES (?, ?)', [row, ROW])
-  return path
-}
-
-function rowsOf(dataDir: string): Uint8Array[] {
-  using db = openRegistry(dataDir)
-  const rows = db.database.query<{ bytes: Uint8Array }, []>('SELECT bytes FROM hosted_tarball')
-  return rows.all().map(({ bytes }) => bytes)
 }
 
 let blob: string
