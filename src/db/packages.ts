@@ -42,13 +42,17 @@ export type LoggedVersion = {
   sinceFirstSight: boolean
 }
 
+/** State of a row whose version was unpublished: its tarball is gone, its number stays taken. */
+export const UNPUBLISHED_STATE = 'unpublished'
+
 const UPSERT = `INSERT INTO version
   (namespace, name, version, integrity, manifest_hash, projection, keyid, sig, leaf_idx, first_seen,
    since_first_sight, state, detail, incident, tarball, file, shasum, published)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   ON CONFLICT (namespace, name, version) DO UPDATE SET
-    state = iif(state = 'unpublished', state, excluded.state),
-    detail = iif(state = 'unpublished', detail, excluded.detail), incident = excluded.incident,
+    state = iif(state = '${UNPUBLISHED_STATE}', state, excluded.state),
+    detail = iif(state = '${UNPUBLISHED_STATE}', detail, excluded.detail),
+    incident = excluded.incident,
     tarball = excluded.tarball, file = excluded.file,
     integrity = iif(leaf_idx IS NULL, excluded.integrity, integrity),
     manifest_hash = iif(leaf_idx IS NULL, excluded.manifest_hash, manifest_hash),

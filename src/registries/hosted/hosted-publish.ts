@@ -72,6 +72,8 @@ export class Publisher {
   /** Files of publishes under way: nobody refers to them yet, and they are not to be removed. */
   readonly #pending = new Map<string, number>()
   readonly #commits: GroupCommit
+  /** Keys that were seen are never forgotten, so nobody has to look twice. */
+  #isVouchedFor = false
 
   constructor(needs: PublisherNeeds) {
     this.#needs = needs
@@ -103,9 +105,10 @@ export class Publisher {
     this.#needs.sources.get(HOSTED)?.trust.adopt(ownKeyOf(this.#needs.ownKeys))
   }
 
-  /** Does a key of ours vouch for what lives here? Not before the first publish. */
+  /** Did a key of ours ever vouch for what lives here? Not before the first publish, then for ever. */
   #hasKey(): boolean {
-    return (this.#needs.sources.get(HOSTED)?.trust.keys().length ?? 0) > 0
+    this.#isVouchedFor ||= (this.#needs.sources.get(HOSTED)?.trust.keys().length ?? 0) > 0
+    return this.#isVouchedFor
   }
 
   /** Removes the files that no version refers to: what a crash left behind. */

@@ -5,7 +5,7 @@
  * @module
  */
 import type { HostedPackages, HostedVersionRow } from '../../db/hosted.ts'
-import type { Packages, VersionRow } from '../../db/packages.ts'
+import { type Packages, UNPUBLISHED_STATE, type VersionRow } from '../../db/packages.ts'
 import { LeafError } from '../../log/errors.ts'
 import type { VersionLeaf } from '../../log/leaf.ts'
 import { APPEND_LEAVES_MAX, type Log } from '../../log/log.ts'
@@ -18,9 +18,6 @@ import {
 } from '../packument/manifest.ts'
 import { tarballUrl } from '../name.ts'
 import { timestamp } from '../timestamp.ts'
-
-/** State of a row whose version was unpublished: its tarball is gone, its number stays taken. */
-export const UNPUBLISHED_STATE = 'unpublished'
 
 const UNPUBLISHED_REASON = 'unpublished'
 

@@ -9,13 +9,17 @@
  */
 import type { DisputeRow, Disputes } from '../../db/disputes.ts'
 import { incidentId, type Incidents } from '../../db/incidents.ts'
-import type { Packages, VersionRow, VersionSummary } from '../../db/packages.ts'
+import {
+  type Packages,
+  UNPUBLISHED_STATE,
+  type VersionRow,
+  type VersionSummary,
+} from '../../db/packages.ts'
 import { Provenances } from '../../db/policy-rules.ts'
 import type { RegistryDb } from '../../db/registry-db.ts'
 import type { Revisions } from '../../db/revisions.ts'
 import { encodeLeaf, parseLeaf, type VersionLeaf } from '../../log/leaf.ts'
 import type { AppendOutcome, Log, LogStore } from '../../log/log.ts'
-import { UNPUBLISHED_STATE } from '../hosted/hosted-records.ts'
 import type { InspectedVersion } from '../packument/inspect.ts'
 import { allSummaries, RESTORED_STATE } from './plan.ts'
 import { type Named, Reissues, withOwnFile } from './reissues.ts'

@@ -9,7 +9,7 @@
  */
 import type { Incidents } from '../../db/incidents.ts'
 import type { Contents } from '../../db/contents.ts'
-import type { Packages, VersionSummary } from '../../db/packages.ts'
+import { type Packages, UNPUBLISHED_STATE, type VersionSummary } from '../../db/packages.ts'
 import { asVersion, type Revisions } from '../../db/revisions.ts'
 import { recordAltered } from '../sampler/altered-tarball.ts'
 import { hashedToo } from './content.ts'
@@ -27,7 +27,7 @@ import {
 } from '../sources/tarball-location.ts'
 import type { OpenedTarball } from '../sources/upstream.ts'
 import type { Proxy } from './proxy.ts'
-import { UNPUBLISHED_STATE, unpublishedError } from '../hosted/hosted-records.ts'
+import { unpublishedError } from '../hosted/hosted-records.ts'
 import { isRefusalCode, refusalError } from '../packument/refusal.ts'
 import type { Sampler } from '../sampler/sampler.ts'
 import type { Source, Sources } from '../sources/source.ts'
